@@ -1,0 +1,54 @@
+"""Reading and writing results so that nothing is lost: a temporary name first, then moved into place.
+
+Arrays are .npz without pickles, everything else is JSON.
+"""
+
+import json
+import os
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+
+@contextmanager
+def replacing(path):
+    """Open a temporary file beside `path` for writing; it takes the name only when whole. OSError names `path`."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"cannot write {path}: {reason}; what stood there before is untouched") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_arrays(path, arrays):
+    """A dict of arrays -> .npz."""
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_arrays(path):
+    """.npz -> dict of arrays. ValueError if the file is damaged, FileNotFoundError if it is not there."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; train first, or check the path") from None
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as error:
+        raise ValueError(f"{path} is damaged or not an .npz of arrays; delete it and start afresh") from error
+
+
+def write_json(path, value):
+    """Anything JSON can hold -> an indented .json."""
+    with replacing(path) as file:
+        file.write((json.dumps(value, indent=1) + "\n").encode())

@@ -1,0 +1,40 @@
+"""Is a hand-written gradient right? Central differences against it, in random directions, in float64.
+
+For f: R^n -> R^m with backward B, and random dout and d: <dout, (f(x + e d) - f(x - e d)) / 2e> = <B(dout), d>. A random
+upstream gradient sees a transposed dout, which all-ones cannot.
+"""
+
+import numpy as np
+
+from slowae.backend import require
+
+
+def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6, directions=3):
+    """AssertionError that names the argument, the number expected and the one found, unless all agree.
+
+    forward(**arrays) -> (out, cache), out an array or a number; backward(dout, cache) -> the gradients, in the order
+    of `arrays` (a dict of name -> float64 array). Draw the arrays off the kinks of |.|, max and the root.
+    """
+    for name, value in arrays.items():
+        require(value.dtype == np.float64, f"gradient checks need float64, and {name} is {value.dtype}")
+    out, cache = forward(**arrays)
+    dout = rng.standard_normal(np.shape(out))
+    grads = backward(dout, cache)
+    grads = dict(zip(arrays, grads if isinstance(grads, tuple) else (grads,), strict=True))
+    for name, value in arrays.items():
+        if grads[name].shape != value.shape:
+            raise AssertionError(f"d{name} has shape {grads[name].shape}, but {name} has {value.shape}")
+        for _ in range(directions):
+            direction = rng.standard_normal(value.shape)
+            direction /= np.linalg.norm(direction)
+            ahead, behind = (
+                np.sum(dout * forward(**{**arrays, name: value + sign * step * direction})[0]) for sign in (1, -1)
+            )
+            expected, found = (ahead - behind) / (2 * step), np.sum(grads[name] * direction)
+            # The difference itself is good to a few roundings of the two sums, divided by the step.
+            noise = 4 * np.finfo(float).eps * (abs(ahead) + abs(behind)) / step
+            if not abs(expected - found) <= rtol * np.linalg.norm(grads[name]) + noise:
+                raise AssertionError(
+                    f"d{name} is wrong: along a random direction, finite differences give {expected:.10g}, "
+                    f"the backward gives {found:.10g}"
+                )

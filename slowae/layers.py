@@ -1,0 +1,65 @@
+"""The layers that are not convolutions, each a pair of pure functions: forward -> (out, cache), backward(dout, cache).
+
+Nothing hides on an object, because the network is siamese: both frames ride on the batch axis.
+"""
+
+from slowae.backend import array_module, require
+
+
+def linear_forward(x, W, b):
+    """a = x W + b: x (N, D), W (D, K), b (K,) -> a (N, K), cache."""
+    require(
+        x.ndim == 2 and W.ndim == 2 and x.shape[1] == W.shape[0] and b.shape == W.shape[1:],
+        f"x {x.shape}, W {W.shape} and b {b.shape} must be (N, D), (D, K) and (K,)",
+    )
+    require(
+        x.dtype == W.dtype and x.dtype.kind == "f",
+        f"x and W must share one floating dtype, not {x.dtype} and {W.dtype}",
+    )
+    return x @ W + b, (x, W)
+
+
+def linear_backward(da, cache):
+    """da (N, K) -> dx (N, D), dW (D, K), db (K,)."""
+    x, W = cache
+    return da @ W.T, x.T @ da, da.sum(0)
+
+
+def relu_forward(a):
+    """h = max(0, a), any shape -> h, cache."""
+    h = a.clip(0)
+    return h, h
+
+
+def relu_backward(dh, cache):
+    """da = dh where a > 0, else 0: at the kink a = 0 the subgradient chosen is 0."""
+    return dh * (cache > 0)
+
+
+def l2_pool_forward(h, group, size=1):
+    """z_i = (sum over P_i of h_j^2)^(1/2), P_i = `group` adjacent maps x `size` x `size` places (Section 4, p = 2).
+
+    h (N, H, W, K) -> z (N, H/size, W/size, K/group), cache; or h (N, K) -> z (N, K/group), with size 1.
+    """
+    require(h.ndim == 4 or (h.ndim == 2 and size == 1), f"h must be (N, H, W, K), or (N, K), not {h.shape}")
+    require(group >= 1 and h.shape[-1] % group == 0, f"{h.shape[-1]} maps do not divide into groups of {group}")
+    q = h * h
+    if size > 1:
+        N, H, W, K = h.shape
+        require(H % size == 0 and W % size == 0, f"{H} x {W} places do not divide into {size} x {size}")
+        q = q.reshape(N, H // size, size, W // size, size, K)
+        q = sum(q[:, :, i, :, j] for i in range(size) for j in range(size))
+    # Slices, not .sum(-1): a strided reduction over four numbers is ten times slower in NumPy.
+    z = array_module(h).sqrt(sum(q[..., j::group] for j in range(group)))
+    return z, (h, z, group, size)
+
+
+def l2_pool_backward(dz, cache):
+    """dh_j = dz_i h_j / z_i. In a silent group z_i = 0 and so every h_j = 0: its subgradient is 0, not 0/0."""
+    h, z, group, size = cache
+    ratio = (dz / (z + (z == 0))).repeat(group, axis=-1)
+    if size == 1:
+        return ratio * h
+    N, H, W, K = h.shape
+    ratio = ratio.reshape(N, H // size, 1, W // size, 1, K)
+    return (ratio * h.reshape(N, H // size, size, W // size, size, K)).reshape(h.shape)

@@ -1,0 +1,54 @@
+"""The terms of Eq. 1 and Eq. 2, each as its value and its gradient.
+
+drlim is the mean over pairs. The terms of Eq. 2 are sums; `model` divides by the number of pairs.
+"""
+
+from slowae.backend import array_module, require
+
+
+def drlim(z, z_other, near, margin, squared=False):
+    """Eq. 1: |dz| for a near pair, max(0, m - |dz|) for a far one, dz = z - z_other, mean over pairs.
+
+    z, z_other (N, D), near (N,) bool, margin m in the units of z -> loss, dz, dz_other (N, D).
+    `squared` gives Hadsell's (2006) form: 1/2 |dz|^2 and 1/2 max(0, m - |dz|)^2.
+    Subgradients chosen: 0 at dz = 0 (near or far) and at |dz| = m.
+    """
+    require(z.ndim == 2 and z.shape == z_other.shape, f"z {z.shape} and z_other {z_other.shape} must both be (N, D)")
+    require(near.shape == z.shape[:1] and near.dtype == bool, f"near must be ({len(z)},) bool, not {near.dtype}")
+    require(margin > 0, f"the margin must be positive, not {margin}")
+    xp = array_module(z)
+    difference = z - z_other
+    distance = xp.sqrt((difference * difference).sum(1))
+    shortfall = (margin - distance).clip(0)
+    if squared:
+        loss = xp.where(near, distance**2, shortfall**2).sum() / 2
+        slope = xp.where(near, distance, -shortfall)
+    else:
+        loss = xp.where(near, distance, shortfall).sum()
+        slope = xp.where(near, xp.ones_like(distance), -xp.sign(shortfall))
+    # d|dz| = dz / |dz|; adding the bool avoids only the 0/0, where dz = 0 makes the product 0.
+    dz = (slope / (distance + (distance == 0)) / len(z))[:, None] * difference
+    return loss / len(z), dz, -dz
+
+
+def reconstruction(x_hat, x):
+    """sum |x_hat - x|^2, any equal shapes -> value, dx_hat."""
+    require(x_hat.shape == x.shape, f"x_hat {x_hat.shape} and x {x.shape} must have one shape")
+    r = x_hat - x
+    return (r * r).sum(), 2 * r
+
+
+def sparsity(h):
+    """sum |h|_1, any shape -> value, dh = sign(h)."""
+    xp = array_module(h)
+    return xp.abs(h).sum(), xp.sign(h)
+
+
+def slowness(z):
+    """sum_i |z_t,i - z_t',i|, z (2N, ...) with t in the first half, t' in the second -> value, dz (2N, ...)."""
+    require(len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
+    xp = array_module(z)
+    N = len(z) // 2
+    difference = z[:N] - z[N:]
+    s = xp.sign(difference)
+    return xp.abs(difference).sum(), xp.concatenate([s, -s])
