@@ -1,0 +1,1 @@
+"""From files to arrays: videos, patches, the toy plane, CIFAR-10, whitening."""

