@@ -5,6 +5,7 @@ pairs are (t, t + step) for every t; evaluation sees frames 0, step, 2 step, ...
 """
 
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -127,48 +128,50 @@ def load_scenes(paths, fps=6.0, tiles=1):
     return scenes
 
 
-SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames, when whole videos are shared out
-ENOUGH_VIDEOS = 6
+SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames
+ENOUGH = 6  # videos, or shots, to be shared out whole
 
 
-def split_by_video(scenes):
-    """Scenes -> {"train": ..., "validation": ..., "test": ...}, each video wholly in one.
-
-    Largest video first, each to the part that is furthest below its share: no chance is involved.
-    """
-    sizes = {}
+def _split_whole(scenes, unit):
+    """Each unit (a video, or a shot) wholly in one part: largest first, each to the part furthest below its share."""
+    sizes = Counter()
     for scene in scenes:
-        sizes[scene.video] = sizes.get(scene.video, 0) + len(scene.frames)
-    total, parts, filled = sum(sizes.values()), {}, dict.fromkeys(SHARES, 0)
-    for video in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        part = max(SHARES, key=lambda name: SHARES[name] - filled[name] / total)
-        parts[video] = part
-        filled[part] += sizes[video]
-    return {name: [scene for scene in scenes if parts[scene.video] == name] for name in SHARES}
+        sizes[unit(scene)] += len(scene.frames)
+    total, home, filled = sizes.total(), {}, Counter()
+    for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
+        home[key] = max(SHARES, key=lambda part: SHARES[part] - filled[part] / total)
+        filled[home[key]] += sizes[key]
+    return {part: [scene for scene in scenes if home[unit(scene)] == part] for part in SHARES}
 
 
-def split_by_time(scenes):
-    """Scenes -> the same dict, where videos are few: the first half of each scene trains; after a gap of one step the
-    next quarter validates; after another gap the last quarter tests."""
+def _split_time(scenes):
+    """The first half of each scene trains, the next quarter validates, the last tests, with gaps of one step."""
     bounds = {"train": (0, 0.5), "validation": (0.5, 0.75), "test": (0.75, 1)}
-    parts = {}
-    for name, (low, high) in bounds.items():
-        parts[name] = _long_enough(
+    return {
+        part: _long_enough(
             replace(s, frames=s.frames[int(low * len(s.frames)) + (s.step if low else 0) : int(high * len(s.frames))])
             for s in scenes
         )
-    return parts
+        for part, (low, high) in bounds.items()
+    }
 
 
 def split_scenes(scenes):
-    """The split that the material allows, and how it was made, as a phrase. ValueError if a part would be empty."""
-    videos = len({scene.video for scene in scenes})
-    by_video = videos >= ENOUGH_VIDEOS
-    parts = split_by_video(scenes) if by_video else split_by_time(scenes)
+    """Scenes -> {"train": ..., "validation": ..., "test": ...} as the material allows, and a phrase that says how.
+
+    By video; where videos are fewer than six, by shot; where shots are too, by time. ValueError if a part is empty.
+    """
+    videos, shots = {s.video for s in scenes}, {(s.video, s.shot) for s in scenes}
+    if len(videos) >= ENOUGH:
+        parts, how = _split_whole(scenes, lambda s: s.video), f"by video ({len(videos)} videos)"
+    elif len(shots) >= ENOUGH:
+        parts = _split_whole(scenes, lambda s: (s.video, s.shot))
+        how = f"by shot ({len(shots)} shots; {len(videos)} videos are too few)"
+    else:
+        parts, how = _split_time(scenes), f"by time, with gaps ({len(shots)} shots are too few)"
     for name, part in parts.items():
         if not part:
             raise ValueError(f"too little video: no scene is left for {name}; give longer or more videos")
-    how = f"by video ({videos} videos)" if by_video else f"by scene with a gap ({videos} videos are too few to share out)"
     return parts, how
 
 

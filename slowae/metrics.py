@@ -1,0 +1,146 @@
+"""What a representation is worth: nearest neighbours, precision and recall, the temporal coherence of Section 5.
+
+Query: the middle frame of each scene. Gallery: all other frames. Similarity: cosine. P_k and R_k are means over queries,
+and the area under the curve is the trapezoid over k = 1..40, with no anchor at recall 0: perfect retrieval does not
+score 1, so the oracle and chance are reported beside it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slowae.backend import array_module, require
+
+K = 40
+
+
+def unit_rows(codes):
+    """codes (N, ...) -> (N, D) with |row| = 1; a zero code stays zero, so its similarity to all is 0."""
+    flat = codes.reshape(len(codes), -1)
+    norm = array_module(codes).sqrt((flat * flat).sum(1, keepdims=True))
+    return flat / (norm + (norm == 0))
+
+
+def neighbours(queries, gallery, k=K, exclude=None, block=256):
+    """The k nearest by cosine: queries (Q, ...), gallery (G, ...) -> indices (Q, k), nearest first, ties by index.
+
+    exclude (Q,): for each query one index of the gallery, itself, that cannot be its neighbour.
+    ValueError if k is more than the gallery offers, or codes hold NaN or Inf.
+    """
+    offered = len(gallery) - (exclude is not None)
+    require(1 <= k <= offered, f"{k} neighbours were asked of a gallery of {offered}")
+    xp = array_module(gallery)
+    for name, codes in (("query", queries), ("gallery", gallery)):
+        require(bool(xp.isfinite(codes).all()), f"the {name} codes hold NaN or Inf")
+    queries, gallery = unit_rows(queries), unit_rows(gallery)
+    found = []
+    for start in range(0, len(queries), block):
+        distance = -(queries[start : start + block] @ gallery.T)
+        if exclude is not None:
+            distance[xp.arange(len(distance)), exclude[start : start + block]] = xp.inf
+        found.append(xp.argsort(distance, axis=1, kind="stable")[:, :k])
+    return xp.concatenate(found)
+
+
+def area(precision, recall):
+    """Trapezoid under precision over recall, both (..., k) -> (...)."""
+    return ((recall[..., 1:] - recall[..., :-1]) * (precision[..., 1:] + precision[..., :-1])).sum(-1) / 2
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """found (Q, k): relevant frames among the k nearest, cumulative; relevant (Q,): how many there are; group (Q,)."""
+
+    found: np.ndarray
+    relevant: np.ndarray
+    group: np.ndarray
+
+    @property
+    def precision(self):
+        """P_k, mean over queries (k,)."""
+        return self._curves(np.ones(len(self.relevant)))[0]
+
+    @property
+    def recall(self):
+        """R_k, mean over queries (k,)."""
+        return self._curves(np.ones(len(self.relevant)))[1]
+
+    @property
+    def auc(self):
+        """The temporal coherence of the metric."""
+        return float(area(self.precision, self.recall))
+
+    def _curves(self, weights):
+        """weights (..., Q) -> P_k, R_k (..., k)."""
+        weights = weights / weights.sum(-1, keepdims=True)
+        return weights @ (self.found / np.arange(1, self.found.shape[1] + 1)), weights @ (
+            self.found / self.relevant[:, None]
+        )
+
+    def bootstrap(self, seed=0, draws=2000):
+        """AUC of `draws` resamplings of the groups (draws,). The same seed resamples alike, so differences pair up."""
+        groups, member = np.unique(self.group, return_inverse=True)
+        picks = np.random.default_rng(seed).integers(len(groups), size=(draws, len(groups)))
+        counts = (picks[:, :, None] == np.arange(len(groups))).sum(1)
+        return area(*self._curves(counts[:, member].astype(float)))
+
+
+def middle_frames(scene):
+    """scene (N,), the scene number of each frame, in runs -> the index of each scene's middle frame, n // 2."""
+    _, first, count = np.unique(scene, return_index=True, return_counts=True)
+    return first + count // 2
+
+
+def temporal_retrieval(codes, scene, group=None):
+    """codes (N, ...), scene (N,), group (N,) the video of each frame, for the bootstrap -> Retrieval."""
+    require(len(codes) == len(scene), f"{len(codes)} codes, but {len(scene)} scene numbers")
+    queries = middle_frames(scene)
+    indices = neighbours(codes[queries], codes, min(K, len(codes) - 1), exclude=queries)
+    return _score(scene[indices] == scene[queries, None], queries, scene, group)
+
+
+def _score(hits, queries, scene, group):
+    relevant = np.bincount(scene)[scene[queries]] - 1
+    require(relevant.min() >= 1, "every scene needs at least two frames")
+    group = scene if group is None else group
+    return Retrieval(hits.cumsum(1), relevant, group[queries])
+
+
+def oracle_retrieval(scene, group=None):
+    """The best that any metric can do: every frame of the query's scene comes first."""
+    queries = middle_frames(scene)
+    relevant = np.bincount(scene)[scene[queries]] - 1
+    return _score(np.arange(min(K, len(scene) - 1)) < relevant[:, None], queries, scene, group)
+
+
+def chance_auc(scene):
+    """The expected AUC of a random order: P_k = (n - 1) / G, R_k = k / G, for a gallery of G = N - 1 frames."""
+    queries, gallery = middle_frames(scene), len(scene) - 1
+    k = np.arange(1, min(K, gallery) + 1)
+    precision = np.broadcast_to((np.bincount(scene)[scene[queries]] - 1).mean() / gallery, k.shape)
+    return float(area(precision, k / gallery))
+
+
+def colour_histogram(frames, bins=8):
+    """frames (N, H, W, 3) uint8 -> the joint histogram of red, green and blue (N, bins^3), float32."""
+    level = frames.astype(np.int64) * bins // 256
+    index = (level[..., 0] * bins + level[..., 1]) * bins + level[..., 2]
+    return np.stack([np.bincount(i.ravel(), minlength=bins**3) for i in index]).astype(np.float32)
+
+
+def filter_similarity(W):
+    """W (F, F, C, K) -> (K, K): the cosine of each two filters after the best shift, colours together."""
+    F, K = W.shape[0], W.shape[-1]
+    spectrum = np.fft.rfft2(W, (2 * F - 1, 2 * F - 1), axes=(0, 1))
+    cross = np.einsum("yxci,yxcj->yxij", spectrum, spectrum.conj())
+    best = np.fft.irfft2(cross, (2 * F - 1, 2 * F - 1), axes=(0, 1)).max((0, 1))
+    norm = np.sqrt(np.diag(best))
+    norm = norm + (norm == 0)
+    return best / norm / norm[:, None]
+
+
+def group_similarity(W, group):
+    """Mean filter_similarity of filters pooled together, and of filters that are not (what regrouping would give)."""
+    similarity, member = filter_similarity(W), np.arange(W.shape[-1]) // group
+    same = member == member[:, None]
+    return float(similarity[same & ~np.eye(len(same), dtype=bool)].mean()), float(similarity[~same].mean())
