@@ -80,6 +80,20 @@ def read_frames(path, tiles=1):
     return np.array(frames, np.uint8).reshape(-1, side, side, 3), rate
 
 
+def choose_tiles(paths):
+    """Windows a side: 4 (as far as the frames are large enough) where the videos last under two minutes together, else 1."""
+    seconds, side = 0.0, 4 * SIZE
+    for path in paths:
+        try:
+            with av.open(str(path)) as container:
+                stream = container.streams.video[0]
+                seconds += (container.duration or 0) / av.time_base
+                side = min(side, stream.width, stream.height)
+        except (av.FFmpegError, IndexError):
+            continue  # load_scenes will say so
+    return max(1, side // SIZE) if seconds < 120 else 1
+
+
 def find_cuts(frames):
     """frames (T, H, W, 3) uint8 -> t such that a new shot begins at frame t, by the absolute and the relative rule."""
     change = np.array([np.abs(a - b, dtype=np.int16).mean() for a, b in pairwise(frames.astype(np.int16))])
@@ -133,13 +147,13 @@ ENOUGH = 6  # videos, or shots, to be shared out whole
 
 
 def _split_whole(scenes, unit):
-    """Each unit (a video, or a shot) wholly in one part: largest first, each to the part furthest below its share."""
+    """Each unit (a video, or a shot) wholly in one part: largest first, each to the part least full for its share."""
     sizes = Counter()
     for scene in scenes:
         sizes[unit(scene)] += len(scene.frames)
-    total, home, filled = sizes.total(), {}, Counter()
+    home, filled = {}, Counter()
     for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
-        home[key] = max(SHARES, key=lambda part: SHARES[part] - filled[part] / total)
+        home[key] = min(SHARES, key=lambda part: filled[part] / SHARES[part])
         filled[home[key]] += sizes[key]
     return {part: [scene for scene in scenes if home[unit(scene)] == part] for part in SHARES}
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slowae.backend import require
+from slowae import files
+from slowae.backend import require, to_device
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,21 @@ class Whitening:
         flat = frames.reshape(len(frames), -1)
         require(flat.shape[1] == len(self.mean), f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers")
         return ((flat - self.mean) @ self.matrix).reshape(frames.shape)
+
+    def on_device(self):
+        """The same whitening for frames on the chosen backend."""
+        return Whitening(to_device(self.mean), to_device(self.matrix), self.epsilon)
+
+    def save(self, path):
+        """-> .npz"""
+        files.write_arrays(path, {"mean": self.mean, "matrix": self.matrix, "epsilon": np.array(self.epsilon)})
+
+
+def load_whitening(path):
+    """.npz -> Whitening. ValueError if the file is damaged, FileNotFoundError if it is not there."""
+    arrays = files.read_arrays(path)
+    require(set(arrays) == {"mean", "matrix", "epsilon"}, f"{path} is no whitening; delete it and start afresh")
+    return Whitening(arrays["mean"], arrays["matrix"], float(arrays["epsilon"]))
 
 
 def fit_whitening(frames, epsilon, block=4096):

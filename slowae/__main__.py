@@ -1,0 +1,64 @@
+"""python -m slowae [COMMAND] [OPTIONS]: the command line. Without a command: train."""
+
+import argparse
+import importlib
+import sys
+import warnings
+from pathlib import Path
+
+from slowae import backend
+
+COMMANDS = {
+    "train": "the first convolutional layer on real video, and the table of temporal coherence",
+    "fetch": "download the larger corpus of licence-clean video, checksums verified",
+}
+EXAMPLES = """examples:
+  python -m slowae                               train on the clips that come along; about four minutes
+  python -m slowae --video holiday/ --beta 2     on your own videos
+  python -m slowae --resume                      go on after Ctrl-C, or after a crash
+  python -m slowae --backend cupy                on a GPU
+  python -m slowae fetch                         the larger corpus, about 100 MB
+  python -m slowae train --help                  all options of a command
+commands:
+""" + "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
+
+
+def parse(argv):
+    """Command-line words -> the command's module and its arguments."""
+    if argv[:1] in (["-h"], ["--help"]):
+        parser = argparse.ArgumentParser(
+            "python -m slowae", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
+        )
+        parser.add_argument("command", nargs="?", choices=COMMANDS, default="train")
+        parser.parse_args(argv)
+    name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("train", argv)
+    if name not in COMMANDS:
+        raise ValueError(f"no command {name!r}; the commands are {', '.join(COMMANDS)}")
+    command = importlib.import_module(f"slowae.commands.{name}")
+    parser = argparse.ArgumentParser(f"python -m slowae {name}", description=command.__doc__)
+    parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
+    parser.add_argument("--seed", type=int, default=0, help="of every random choice (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    command.add_arguments(parser)
+    return command, parser.parse_args(words)
+
+
+def main(argv=None):
+    """-> exit code: 0, 1 if something failed, 2 for bad input, 130 after Ctrl-C."""
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    try:
+        command, args = parse(sys.argv[1:] if argv is None else argv)
+        if args.backend:
+            backend.use(args.backend)
+        return command.run(args) or 0
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(f"slowae: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""The main job: the first convolutional layer of Eq. 2 on real video, and what its metric is worth (Sections 4.2 and 5)."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from slowae import files, metrics, model, optim, plots, train
+from slowae.backend import chosen, to_device, to_host
+from slowae.commands import peak_mb, versions
+from slowae.data import sources, video, whitening
+
+FILTERS = (9, 9, 3, 64)
+NAMES = {
+    "pixels": "pixels",
+    "pixels_centred": "pixels, mean removed",
+    "zca": "ZCA pixels",
+    "colour_histogram": "colour histogram",
+    "random": "random weights",
+    "beta0": "beta = 0",
+    "layer1": "layer 1",
+}
+
+
+def add_arguments(parser):
+    parser.add_argument("--video", type=Path, help="a video file or a folder of them (default: clips that come along)")
+    parser.add_argument("--fps", type=float, default=6.0, help="frames a second that count as adjacent (%(default)s)")
+    parser.add_argument("--tiles", type=int, help="N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)")
+    parser.add_argument("--steps", type=int, default=1600, help="(%(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="pairs of frames a step (%(default)s)")
+    parser.add_argument("--rate", type=float, default=2e-5, help="learning rate (%(default)s)")
+    parser.add_argument("--alpha", type=float, default=1.0, help="weight of sparsity (%(default)s)")
+    parser.add_argument("--beta", type=float, default=4.0, help="weight of slowness (%(default)s)")
+    parser.add_argument("--epsilon", type=float, default=0.1, help="of ZCA, in mean eigenvalues (%(default)s)")
+
+
+def fit_layer(name, config, frames, pairs, watched, args):
+    """Train one layer on pairs of whitened frames -> params, history. Checkpoint: OUT/NAME.checkpoint.npz."""
+    rng = np.random.default_rng(args.seed)
+    params = model.init_params(rng, FILTERS)
+    whiten, frames_on_device = args.whiten.on_device(), to_device(frames)
+
+    def draw(rng):
+        chosen_pairs = pairs[rng.integers(len(pairs), size=args.batch)]
+        return whiten(frames_on_device[to_device(chosen_pairs.T.ravel())])
+
+    return train.fit(
+        lambda params, x: model.loss_and_gradients(params, x, config),
+        params,
+        draw,
+        rng,
+        steps=args.steps,
+        rate=args.rate,
+        project=optim.project,
+        watch=lambda params: model.statistics(params, watched, config),
+        checkpoint=args.out / f"{name}.checkpoint.npz",
+        resume=args.resume,
+        settings={
+            "seed": args.seed,
+            "batch": args.batch,
+            "epsilon": args.epsilon,
+            "frames": len(frames),
+            "pairs": len(pairs),
+            **asdict(config),
+        },
+        title=f"beta = {config.beta:g}",
+    )
+
+
+def evaluate(layers, whiten, scenes, by_video):
+    """{name: params}, test scenes -> {space: Retrieval} with the controls, the oracle, frames and scene numbers."""
+    frames, scene = video.retrieval_frames(scenes)
+    unit = {(s.video if by_video else i): None for i, s in enumerate(scenes)}
+    number = {key: n for n, key in enumerate(unit)}
+    group = np.array([number[s.video if by_video else i] for i, s in enumerate(scenes)])[scene]
+    pixels = frames.astype(np.float32)
+    white = whiten.on_device()(to_device(frames))
+    spaces = {
+        "pixels": pixels,
+        "pixels_centred": pixels - pixels.mean((1, 2), keepdims=True),
+        "zca": to_host(white),
+        "colour_histogram": metrics.colour_histogram(frames),
+        **{name: to_host(model.encode(to_device(params), white, config)) for name, (params, config) in layers.items()},
+    }
+    retrievals = {name: metrics.temporal_retrieval(codes, scene, group) for name, codes in spaces.items()}
+    return retrievals, metrics.oracle_retrieval(scene, group), spaces, frames, scene
+
+
+def print_table(retrievals, oracle, chance):
+    pixels = retrievals["pixels"].auc
+    print(f"\n{'representation':<22}{'temporal AUC':>12}   {'95 % interval':<16}{'of the way, pixels to oracle':>28}")
+    for name, retrieval in retrievals.items():
+        low, high = np.percentile(retrieval.bootstrap(), [2.5, 97.5])
+        way = (retrieval.auc - pixels) / (oracle.auc - pixels) if oracle.auc > pixels else float("nan")
+        print(f"{NAMES[name]:<22}{retrieval.auc:>12.3f}   {low:.3f} to {high:.3f}  {way:>28.0%}")
+    print(f"{'oracle':<22}{oracle.auc:>12.3f}\n{'chance':<22}{chance:>12.3f}")
+    for other in ("random", "beta0"):
+        draws = retrievals["layer1"].bootstrap() - retrievals[other].bootstrap()
+        low, high = np.percentile(draws, [2.5, 97.5])
+        difference = retrievals["layer1"].auc - retrievals[other].auc
+        print(f"layer 1 minus {NAMES[other]}: {difference:+.3f} ({low:+.3f} to {high:+.3f})")
+
+
+def run(args):
+    start = time.perf_counter()
+    paths = sources.find_videos(args.video)
+    tiles = args.tiles or video.choose_tiles(paths)
+    scenes = video.load_scenes(paths, args.fps, tiles)
+    parts, how = video.split_scenes(scenes)
+    frames, pairs = video.training_pairs(parts["train"])
+    print(f"{len(paths)} videos, {len(scenes)} scenes, {tiles} x {tiles} windows a frame, split {how}:")
+    for name, part in parts.items():
+        print(f"  {name:<11}{len(part):>5} scenes {sum(len(s.sampled) for s in part):>7} frames at {args.fps:g} a second")
+
+    kept = args.out / "whitening.npz"
+    if args.resume and kept.exists():
+        args.whiten = whitening.load_whitening(kept)
+    else:
+        args.whiten = whitening.fit_whitening(frames, args.epsilon)
+        args.whiten.save(kept)
+
+    watched_frames, watched_pairs = video.training_pairs(parts["validation"])
+    picks = np.random.default_rng(0).choice(len(watched_pairs), min(32, len(watched_pairs)), replace=False)
+    watched = to_device(args.whiten(watched_frames[watched_pairs[picks].T.ravel()]))
+    config = model.Config(args.alpha, args.beta)
+    without = model.Config(args.alpha, 0.0)
+    layers, histories = {}, {}
+    layers["random"] = model.init_params(np.random.default_rng(args.seed), FILTERS), config
+    for name, setting in (("beta0", without), ("layer1", config)):
+        params, histories[name] = fit_layer(name, setting, frames, pairs, watched, args)
+        layers[name] = params, setting
+    files.write_arrays(
+        args.out / "filters.npz", {f"{name}/{key}": v for name, (p, _) in layers.items() for key, v in p.items()}
+    )
+
+    by_video = how.startswith("by video")
+    retrievals, oracle, spaces, test_frames, scene = evaluate(layers, args.whiten, parts["test"], by_video)
+    chance = metrics.chance_auc(scene)
+    print_table(retrievals, oracle, chance)
+    similarity = {name: metrics.group_similarity(layers[name][0]["W_d"], config.group) for name in ("beta0", "layer1")}
+    for name, (within, between) in similarity.items():
+        last = histories[name][-1]
+        print(
+            f"{NAMES[name]}: filters alike within groups {within:.3f}, between {between:.3f}; "
+            f"active {last['active']:.1%}, dead units {last['dead']:.1%}"
+        )
+
+    plots.save(
+        plots.filters({f"{NAMES[n]}: decoder filters, by pool group": layers[n][0]["W_d"] for n in ("beta0", "layer1")}),
+        args.out / "filters.png",
+    )
+    plots.save(plots.precision_recall({NAMES[n]: r for n, r in retrievals.items()}, oracle), args.out / "curves.png")
+    plots.save(plots.training_curves({NAMES[n]: h for n, h in histories.items()}), args.out / "training.png")
+    query = metrics.middle_frames(scene)[len(np.unique(scene)) // 2]
+    rows = {
+        NAMES[name]: metrics.neighbours(codes[query][None], codes, min(9, len(codes) - 1), np.array([query]))[0]
+        for name, codes in spaces.items()
+    }
+    plots.save(plots.nearest_frames(test_frames, query, rows, scene), args.out / "neighbours.png")
+    files.write_json(
+        args.out / "results.json",
+        {
+            "temporal_auc": {name: retrieval.auc for name, retrieval in retrievals.items()},
+            "interval_95": {name: list(np.percentile(r.bootstrap(), [2.5, 97.5])) for name, r in retrievals.items()},
+            "oracle": oracle.auc,
+            "chance": chance,
+            "group_similarity": {n: {"within": w, "between": b} for n, (w, b) in similarity.items()},
+            "last": {name: history[-1] for name, history in histories.items()},
+            "data": {
+                "videos": [path.name for path in paths],
+                "split": how,
+                "tiles": tiles,
+                "fps": args.fps,
+                "scenes": {name: len(part) for name, part in parts.items()},
+                "bootstrap_over": "videos" if by_video else "scenes",
+            },
+            "configuration": {
+                **asdict(config),
+                "steps": args.steps,
+                "batch": args.batch,
+                "rate": args.rate,
+                "epsilon": args.epsilon,
+            },
+            "seed": args.seed,
+            "backend": chosen(),
+            "versions": versions(),
+            "seconds": round(time.perf_counter() - start, 1),
+            "peak_mb": peak_mb(),
+        },
+    )
+    print(f"table, filters and pictures are in {args.out}; {time.perf_counter() - start:.0f} s, {peak_mb()} MB at most")

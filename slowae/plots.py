@@ -1,0 +1,104 @@
+"""Every figure, from arrays: each function returns a matplotlib Figure, which a notebook shows and `save` writes.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from slowae import files
+
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999", "#F0E442"]
+
+
+def save(figure, path):
+    """Figure -> .png, written whole or not at all."""
+    with files.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
+
+
+def filter_mosaic(W, group=4):
+    """W (F, F, C, K), C 1 or 3 -> one image (rows, columns, 3) in 0..1: each pool group a block of its filters.
+
+    Each filter is scaled by its own largest magnitude; grey is zero.
+    """
+    F, _, C, K = W.shape
+    scaled = 0.5 + W / (2 * np.abs(W).max((0, 1, 2), keepdims=True).clip(1e-12))
+    inner = int(np.ceil(np.sqrt(group)))
+    outer = int(np.ceil(np.sqrt(K / group)))
+    block = inner * (F + 1) + 2
+    image = np.ones((outer * block, outer * block, C))
+    for k in range(K):
+        row, column = divmod(k // group, outer)
+        i, j = divmod(k % group, inner)
+        y, x = row * block + i * (F + 1), column * block + j * (F + 1)
+        image[y : y + F, x : x + F] = scaled[..., k]
+    return np.broadcast_to(image, (*image.shape[:2], 3))[: -(-(K // group) // outer) * block - 3, :-3]
+
+
+def filters(dictionaries, group=4):
+    """{title: W (F, F, C, K)} -> the mosaics side by side; filters that are pooled together stand in one block."""
+    figure = Figure(figsize=(4.2 * len(dictionaries), 4.6), layout="constrained")
+    for axes, (title, W) in zip(figure.subplots(1, len(dictionaries), squeeze=False)[0], dictionaries.items(), strict=True):
+        axes.imshow(filter_mosaic(W, group), interpolation="nearest")
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
+    return figure
+
+
+def precision_recall(retrievals, oracle=None):
+    """{name: Retrieval} -> precision over recall, k = 1..40, with each area in the legend."""
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for (name, retrieval), colour in zip(retrievals.items(), COLOURS, strict=False):
+        axes.plot(retrieval.recall, retrieval.precision, color=colour, label=f"{name} ({retrieval.auc:.3f})")
+    if oracle is not None:
+        axes.plot(oracle.recall, oracle.precision, "k:", label=f"oracle ({oracle.auc:.3f})")
+    axes.set(xlabel="recall: share of the scene found", ylabel="precision: share of the found that is right")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(fontsize=8, title="area under the curve", title_fontsize=8)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def nearest_frames(frames, query, rows, scene):
+    """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
+
+    A solid blue border: from the query's scene; a dashed orange one: from another.
+    """
+    columns = 1 + max(len(indices) for indices in rows.values())
+    figure = Figure(figsize=(0.85 * columns + 1.2, 0.95 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, indices) in zip(grid, rows.items(), strict=True):
+        for axes, index in zip(line, [query, *indices], strict=True):
+            axes.imshow(frames[index], interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            right = scene[index] == scene[query]
+            for spine in axes.spines.values():
+                spine.set(color=COLOURS[0 if right else 1], linewidth=2.5, linestyle="-" if right else "--")
+        for spine in line[0].spines.values():
+            spine.set(color="black", linewidth=1, linestyle="-")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    grid[0, 0].set_title("query", fontsize=8)
+    grid[0, 1].set_title("nearest", fontsize=8)
+    return figure
+
+
+def training_curves(histories):
+    """{name: history of train.fit} -> the terms of Eq. 2 and the activity over the steps."""
+    panels = {
+        "reconstruction": "error / variance",
+        "sparsity": "mean h",
+        "slowness": "mean |z - z'| / mean z",
+        "active": "share of h > 0",
+        "dead": "share of silent units",
+    }
+    figure = Figure(figsize=(14, 2.9), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for (name, history), colour in zip(histories.items(), COLOURS, strict=False):
+            axes.plot([row["step"] for row in history], [row[key] for row in history], color=colour, label=name)
+        axes.set(xlabel="step", title=key, ylabel=label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
