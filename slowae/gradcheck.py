@@ -6,21 +6,21 @@ upstream gradient sees a transposed dout, which all-ones cannot.
 
 import numpy as np
 
-from slowae.backend import require
+from slowae.backend import require, to_device, to_host
 
 
 def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6, directions=3):
     """AssertionError that names the argument, the number expected and the one found, unless all agree.
 
     forward(**arrays) -> (out, cache), out an array or a number; backward(dout, cache) -> the gradients, in the order
-    of `arrays` (a dict of name -> float64 array). Draw the arrays off the kinks of |.|, max and the root.
+    of `arrays` (a dict of name -> float64 host array, moved to the chosen backend). Draw the arrays off the kinks of |.|, max and the root.
     """
     for name, value in arrays.items():
         require(value.dtype == np.float64, f"gradient checks need float64, and {name} is {value.dtype}")
-    out, cache = forward(**arrays)
+    out, cache = forward(**to_device(arrays))
     dout = rng.standard_normal(np.shape(out))
-    grads = backward(dout, cache)
-    grads = dict(zip(arrays, grads if isinstance(grads, tuple) else (grads,), strict=True))
+    grads = backward(to_device(dout), cache)
+    grads = to_host(dict(zip(arrays, grads if isinstance(grads, tuple) else (grads,), strict=True)))
     for name, value in arrays.items():
         if grads[name].shape != value.shape:
             raise AssertionError(f"d{name} has shape {grads[name].shape}, but {name} has {value.shape}")
@@ -28,7 +28,8 @@ def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6, dir
             direction = rng.standard_normal(value.shape)
             direction /= np.linalg.norm(direction)
             ahead, behind = (
-                np.sum(dout * forward(**{**arrays, name: value + sign * step * direction})[0]) for sign in (1, -1)
+                np.sum(dout * to_host(forward(**to_device({**arrays, name: value + move}))[0]))
+                for move in (step * direction, -step * direction)
             )
             expected, found = (ahead - behind) / (2 * step), np.sum(grads[name] * direction)
             # The difference itself is good to a few roundings of the two sums, divided by the step.
