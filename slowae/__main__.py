@@ -27,7 +27,10 @@ def parse(argv):
     """Command-line words -> the command's module and its arguments."""
     if argv[:1] in (["-h"], ["--help"]):
         parser = argparse.ArgumentParser(
-            "python -m slowae", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
+            "python -m slowae",
+            description=__doc__,
+            epilog=EXAMPLES,
+            formatter_class=argparse.RawTextHelpFormatter,
         )
         parser.add_argument("command", nargs="?", choices=COMMANDS, default="train")
         parser.parse_args(argv)
@@ -38,7 +41,9 @@ def parse(argv):
     parser = argparse.ArgumentParser(f"python -m slowae {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
     parser.add_argument("--seed", type=int, default=0, help="of every random choice (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     command.add_arguments(parser)
     return command, parser.parse_args(words)

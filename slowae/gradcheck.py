@@ -1,7 +1,7 @@
 """Is a hand-written gradient right? Central differences against it, in random directions, in float64.
 
-For f: R^n -> R^m with backward B, and random dout and d: <dout, (f(x + e d) - f(x - e d)) / 2e> = <B(dout), d>. A random
-upstream gradient sees a transposed dout, which all-ones cannot.
+For f: R^n -> R^m with backward B, and random dout and d: <dout, (f(x + e d) - f(x - e d)) / 2e> = <B(dout), d>.
+A random upstream gradient sees a transposed dout, which all-ones cannot.
 """
 
 import numpy as np
@@ -12,8 +12,9 @@ from slowae.backend import require, to_device, to_host
 def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6, directions=3):
     """AssertionError that names the argument, the number expected and the one found, unless all agree.
 
-    forward(**arrays) -> (out, cache), out an array or a number; backward(dout, cache) -> the gradients, in the order
-    of `arrays` (a dict of name -> float64 host array, moved to the chosen backend). Draw the arrays off the kinks of |.|, max and the root.
+    forward(**arrays) -> (out, cache), out an array or a number; backward(dout, cache) -> the gradients, in the order of
+    `arrays`: a dict of name -> float64 host array, moved to the chosen backend. Draw them off the kinks of |.|, max
+    and the root.
     """
     for name, value in arrays.items():
         require(value.dtype == np.float64, f"gradient checks need float64, and {name} is {value.dtype}")

@@ -1,8 +1,8 @@
 """What a representation is worth: nearest neighbours, precision and recall, the temporal coherence of Section 5.
 
-Query: the middle frame of each scene. Gallery: all other frames. Similarity: cosine. P_k and R_k are means over queries,
-and the area under the curve is the trapezoid over k = 1..40, with no anchor at recall 0: perfect retrieval does not
-score 1, so the oracle and chance are reported beside it.
+Query: the middle frame of each scene. Gallery: all other frames. Similarity: cosine. P_k and R_k are means over
+queries, and the area under the curve is the trapezoid over k = 1..40, with no anchor at recall 0: perfect retrieval
+does not score 1, so the oracle and chance are reported beside it.
 """
 
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ def colour_histogram(frames, bins=8):
 
 def filter_similarity(W):
     """W (F, F, C, K) -> (K, K): the cosine of each two filters after the best shift, colours together."""
-    F, K = W.shape[0], W.shape[-1]
+    F = W.shape[0]
     spectrum = np.fft.rfft2(W, (2 * F - 1, 2 * F - 1), axes=(0, 1))
     cross = np.einsum("yxci,yxcj->yxij", spectrum, spectrum.conj())
     best = np.fft.irfft2(cross, (2 * F - 1, 2 * F - 1), axes=(0, 1)).max((0, 1))

@@ -31,8 +31,14 @@ class Config:
     size: int = 2
 
     def __post_init__(self):
-        require(self.alpha >= 0 and self.beta >= 0, f"alpha and beta must not be negative: {self.alpha}, {self.beta}")
-        require(self.group >= 1 and self.size >= 1, f"group and size must be at least 1: {self.group}, {self.size}")
+        require(
+            self.alpha >= 0 and self.beta >= 0,
+            f"alpha and beta must not be negative: {self.alpha}, {self.beta}",
+        )
+        require(
+            self.group >= 1 and self.size >= 1,
+            f"group and size must be at least 1: {self.group}, {self.size}",
+        )
 
 
 def init_params(rng, shape):

@@ -56,7 +56,10 @@ def _load(path, settings, rng):
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a checkpoint of this program; delete it and start afresh") from error
     changed = [name for name in settings | saved if settings.get(name) != saved.get(name)]
-    require(not changed, f"{path} was saved with another {', '.join(changed)}; repeat those settings or start afresh")
+    require(
+        not changed,
+        f"{path} was saved with another {', '.join(changed)}; repeat those settings or start afresh",
+    )
     return step, params, velocity, history
 
 

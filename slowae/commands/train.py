@@ -1,4 +1,4 @@
-"""The main job: the first convolutional layer of Eq. 2 on real video, and what its metric is worth (Sections 4.2 and 5)."""
+"""The main job: the first convolutional layer of Eq. 2 on real video, and what its metric is worth (Section 5)."""
 
 import time
 from dataclasses import asdict
@@ -26,7 +26,11 @@ NAMES = {
 def add_arguments(parser):
     parser.add_argument("--video", type=Path, help="a video file or a folder of them (default: clips that come along)")
     parser.add_argument("--fps", type=float, default=6.0, help="frames a second that count as adjacent (%(default)s)")
-    parser.add_argument("--tiles", type=int, help="N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)")
+    parser.add_argument(
+        "--tiles",
+        type=int,
+        help="N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)",
+    )
     parser.add_argument("--steps", type=int, default=1600, help="(%(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="pairs of frames a step (%(default)s)")
     parser.add_argument("--rate", type=float, default=2e-5, help="learning rate (%(default)s)")
@@ -111,7 +115,9 @@ def run(args):
     frames, pairs = video.training_pairs(parts["train"])
     print(f"{len(paths)} videos, {len(scenes)} scenes, {tiles} x {tiles} windows a frame, split {how}:")
     for name, part in parts.items():
-        print(f"  {name:<11}{len(part):>5} scenes {sum(len(s.sampled) for s in part):>7} frames at {args.fps:g} a second")
+        print(
+            f"  {name:<11}{len(part):>5} scenes {sum(len(s.sampled) for s in part):>7} frames at {args.fps:g} a second"
+        )
 
     kept = args.out / "whitening.npz"
     if args.resume and kept.exists():
@@ -131,7 +137,8 @@ def run(args):
         params, histories[name] = fit_layer(name, setting, frames, pairs, watched, args)
         layers[name] = params, setting
     files.write_arrays(
-        args.out / "filters.npz", {f"{name}/{key}": v for name, (p, _) in layers.items() for key, v in p.items()}
+        args.out / "filters.npz",
+        {f"{name}/{key}": v for name, (p, _) in layers.items() for key, v in p.items()},
     )
 
     by_video = how.startswith("by video")
@@ -147,7 +154,9 @@ def run(args):
         )
 
     plots.save(
-        plots.filters({f"{NAMES[n]}: decoder filters, by pool group": layers[n][0]["W_d"] for n in ("beta0", "layer1")}),
+        plots.filters(
+            {f"{NAMES[n]}: decoder filters, by pool group": layers[n][0]["W_d"] for n in ("beta0", "layer1")}
+        ),
         args.out / "filters.png",
     )
     plots.save(plots.precision_recall({NAMES[n]: r for n, r in retrievals.items()}, oracle), args.out / "curves.png")

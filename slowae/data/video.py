@@ -81,7 +81,7 @@ def read_frames(path, tiles=1):
 
 
 def choose_tiles(paths):
-    """Windows a side: 4 (as far as the frames are large enough) where the videos last under two minutes together, else 1."""
+    """Windows a side: 4, or as many as fit, where the videos last under two minutes together; else 1."""
     seconds, side = 0.0, 4 * SIZE
     for path in paths:
         try:
@@ -136,7 +136,9 @@ def load_scenes(paths, fps=6.0, tiles=1):
             problems.append(f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second; left out")
         scenes += found
     if not scenes:
-        raise ValueError(problems[0] if len(problems) == 1 else f"none of {len(paths)} videos could be used: {problems[0]}")
+        raise ValueError(
+            problems[0] if len(problems) == 1 else f"none of {len(paths)} videos could be used: {problems[0]}"
+        )
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
     return scenes
@@ -163,7 +165,10 @@ def _split_time(scenes):
     bounds = {"train": (0, 0.5), "validation": (0.5, 0.75), "test": (0.75, 1)}
     return {
         part: _long_enough(
-            replace(s, frames=s.frames[int(low * len(s.frames)) + (s.step if low else 0) : int(high * len(s.frames))])
+            replace(
+                s,
+                frames=s.frames[int(low * len(s.frames)) + (s.step if low else 0) : int(high * len(s.frames))],
+            )
             for s in scenes
         )
         for part, (low, high) in bounds.items()

@@ -21,9 +21,12 @@ class Whitening:
     epsilon: float
 
     def __call__(self, frames):
-        """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, unit variance on the training frames."""
+        """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, mean variance 1 in training."""
         flat = frames.reshape(len(frames), -1)
-        require(flat.shape[1] == len(self.mean), f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers")
+        require(
+            flat.shape[1] == len(self.mean),
+            f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers",
+        )
         return ((flat - self.mean) @ self.matrix).reshape(frames.shape)
 
     def on_device(self):

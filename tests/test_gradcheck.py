@@ -1,0 +1,69 @@
+"""The test of the test: planted wrong backwards must all be caught, by the name of the gradient that is wrong."""
+
+import numpy as np
+import pytest
+from strategies import off_zero
+
+from slowae.conv import conv_backward, conv_forward
+from slowae.gradcheck import check_gradients
+from slowae.layers import (
+    l2_pool_backward,
+    l2_pool_forward,
+    linear_backward,
+    linear_forward,
+    relu_backward,
+    relu_forward,
+)
+
+
+def pool(h):
+    return l2_pool_forward(h, 4, 2)
+
+
+def missing_root(dz, cache):
+    return l2_pool_backward(dz * cache[1], cache)
+
+
+def transposed_dout(da, cache):
+    return linear_backward(da.T, cache)
+
+
+def wrong(backward, position, change):
+    """`backward` with one of its gradients changed."""
+
+    def planted(dout, cache):
+        grads = backward(dout, cache)
+        grads = list(grads) if isinstance(grads, tuple) else [grads]
+        grads[position] = change(grads[position])
+        return tuple(grads)
+
+    return planted
+
+
+LINEAR = {"x": (5, 5), "W": (5, 5), "b": (5,)}
+CONV = {"x": (2, 4, 4, 3), "W": (3, 3, 3, 4), "b": (4,)}
+PLANTED = {
+    "pool without 1/z": (pool, missing_root, {"h": (1, 4, 4, 8)}, "dh"),
+    "pool twice": (pool, wrong(l2_pool_backward, 0, lambda g: 2 * g), {"h": (1, 4, 4, 8)}, "dh"),
+    "relu without its mask": (relu_forward, lambda dh, cache: dh, {"a": (4, 4)}, "da"),
+    "relu off by 1e-4": (relu_forward, wrong(relu_backward, 0, lambda g: 1.0001 * g), {"a": (4, 4)}, "da"),
+    "linear, dout transposed": (linear_forward, transposed_dout, LINEAR, "dx"),
+    "linear, dW transposed": (linear_forward, wrong(linear_backward, 1, np.transpose), LINEAR, "dW"),
+    "conv, dW off by 1e-4": (conv_forward, wrong(conv_backward, 1, lambda g: g * 1.0001), CONV, "dW"),
+    "conv, dx flipped": (conv_forward, wrong(conv_backward, 0, lambda g: g[:, ::-1]), CONV, "dx"),
+    "conv, db of the wrong shape": (conv_forward, wrong(conv_backward, 2, lambda g: g[None]), CONV, "db"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_errors_are_caught_by_name(name):
+    forward, backward, shapes, culprit = PLANTED[name]
+    rng = np.random.default_rng(0)
+    arrays = {key: off_zero(rng, shape) for key, shape in shapes.items()}
+    with pytest.raises(AssertionError, match=f"^{culprit} "):
+        check_gradients(forward, backward, arrays, rng)
+
+
+def test_float32_is_refused():
+    with pytest.raises(ValueError, match="float64"):
+        check_gradients(relu_forward, relu_backward, {"a": np.ones(3, np.float32)}, np.random.default_rng(0))
