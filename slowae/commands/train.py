@@ -161,7 +161,7 @@ def run(args):
     )
     plots.save(plots.precision_recall({NAMES[n]: r for n, r in retrievals.items()}, oracle), args.out / "curves.png")
     plots.save(plots.training_curves({NAMES[n]: h for n, h in histories.items()}), args.out / "training.png")
-    query = metrics.middle_frames(scene)[len(np.unique(scene)) // 2]
+    query = metrics.middle_frames(scene)[np.bincount(scene).argmax()]  # of the longest scene
     rows = {
         NAMES[name]: metrics.neighbours(codes[query][None], codes, min(9, len(codes) - 1), np.array([query]))[0]
         for name, codes in spaces.items()
