@@ -18,7 +18,7 @@ LONGEST, SHORTEST = 40, 2  # frames in a scene, at the target rate
 BLANK = 4.0  # grey levels: a frame whose standard deviation is below shows nothing
 # Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
 # exceeds the sum of its two neighbours by CUT_RATIO.
-CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 10.0, 1.5
+CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
 
 
 @dataclass(frozen=True)
