@@ -49,7 +49,9 @@ def decode(path, height=None, width=None, pixels="rgb24"):
                 raise ValueError(f"{path} has no video stream; give a video file")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            rate, expected = float(stream.average_rate or 25), stream.frames
+            rate = float(stream.average_rate or 25)
+            # Not every container counts its frames; the duration tells how many there are at least.
+            expected = stream.frames or int(0.9 * rate * (container.duration or 0) / av.time_base)
             if height and (stream.height < height or stream.width < width):
                 raise ValueError(
                     f"{path} is {stream.width} x {stream.height} pixels, smaller than the {width} x {height} needed; "
@@ -66,7 +68,7 @@ def decode(path, height=None, width=None, pixels="rgb24"):
                 warnings.warn(f"{path} is damaged after frame {count} ({error.strerror}); using those", stacklevel=2)
             else:
                 if count < expected - 2:
-                    warnings.warn(f"{path} ends after {count} of {expected} frames; using those", stacklevel=2)
+                    warnings.warn(f"{path} ends after {count} of {expected} frames or more; using those", stacklevel=2)
     except av.FFmpegError as error:
         raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
 
