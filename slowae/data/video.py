@@ -23,11 +23,13 @@ CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
 
 @dataclass(frozen=True)
 class Scene:
-    """frames (T, 32, 32, 3) uint8 at native rate, of one shot of one video; `step` native frames are one step."""
+    """frames (T, 32, 32, 3) uint8 at native rate, of one shot of one video, from its frame `start` on; `step` native
+    frames are one step."""
 
     video: str
     shot: int
     step: int
+    start: int
     frames: np.ndarray
 
     @property
@@ -108,15 +110,17 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes of 2 to 40 frames at about `fps`, tiles x tiles of each."""
     step = max(1, round(rate / fps))
     scenes = []
-    for shot, part in enumerate(np.split(frames, find_cuts(frames))):
+    cuts = find_cuts(frames)
+    for shot, (first, part) in enumerate(zip([0, *cuts.tolist()], np.split(frames, cuts), strict=True)):
         windows = part.reshape(-1, tiles, SIZE, tiles, SIZE, 3).swapaxes(2, 3).reshape(-1, tiles**2, SIZE, SIZE, 3)
         for window in windows.swapaxes(0, 1):
             blank = window.std(axis=(1, 2, 3)) < BLANK
-            for run in np.split(window, np.flatnonzero(np.diff(blank)) + 1):
-                if run[0].std() < BLANK if len(run) else True:
-                    continue
-                for start in range(0, len(run), LONGEST * step):
-                    scenes.append(Scene(video, shot, step, run[start : start + LONGEST * step]))
+            bounds = [0, *(1 + np.flatnonzero(np.diff(blank))).tolist(), len(window)]
+            for low, high in pairwise(bounds):
+                if high > low and not blank[low]:
+                    for start in range(low, high, LONGEST * step):
+                        run = window[start : min(high, start + LONGEST * step)]
+                        scenes.append(Scene(video, shot, step, first + start, run))
     return _long_enough(scenes)
 
 
@@ -163,18 +167,18 @@ def _split_whole(scenes, unit):
 
 
 def _split_time(scenes):
-    """The first half of each scene trains, the next quarter validates, the last tests, with gaps of one step."""
+    """The first half of each video trains, the next quarter validates, the last tests, with gaps of one step."""
+    length = Counter()
+    for s in scenes:
+        length[s.video] = max(length[s.video], s.start + len(s.frames))
+
+    def during(s, low, high):
+        first = max(s.start, int(low * length[s.video]) + (s.step if low else 0))
+        last = int(high * length[s.video])
+        return replace(s, start=first, frames=s.frames[first - s.start : max(0, last - s.start)])
+
     bounds = {"train": (0, 0.5), "validation": (0.5, 0.75), "test": (0.75, 1)}
-    return {
-        part: _long_enough(
-            replace(
-                s,
-                frames=s.frames[int(low * len(s.frames)) + (s.step if low else 0) : int(high * len(s.frames))],
-            )
-            for s in scenes
-        )
-        for part, (low, high) in bounds.items()
-    }
+    return {part: _long_enough(during(s, *bounds[part]) for s in scenes) for part in bounds}
 
 
 def split_scenes(scenes):
