@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 SIZE = 32  # pixels, the side of a frame that the network sees
 LONGEST, SHORTEST = 40, 2  # frames in a scene, at the target rate
-BLANK = 4.0  # grey levels: a frame whose standard deviation is below shows nothing
+BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
 # Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
 # exceeds the sum of its two neighbours by CUT_RATIO.
 CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
@@ -114,7 +114,7 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
     for shot, (first, part) in enumerate(zip([0, *cuts.tolist()], np.split(frames, cuts), strict=True)):
         windows = part.reshape(-1, tiles, SIZE, tiles, SIZE, 3).swapaxes(2, 3).reshape(-1, tiles**2, SIZE, SIZE, 3)
         for window in windows.swapaxes(0, 1):
-            blank = window.std(axis=(1, 2, 3)) < BLANK
+            blank = window.std(axis=(1, 2)).max(-1) < BLANK
             bounds = [0, *(1 + np.flatnonzero(np.diff(blank))).tolist(), len(window)]
             for low, high in pairwise(bounds):
                 if high > low and not blank[low]:
