@@ -51,12 +51,13 @@ def fit_whitening(frames, epsilon, block=4096):
     require(len(frames) >= 2, f"whitening needs at least two frames, not {len(frames)}")
     flat = frames.reshape(len(frames), -1)
     blocks = [slice(i, i + block) for i in range(0, len(flat), block)]
-    mean = sum(flat[b].sum(0, dtype=np.float64) for b in blocks) / len(flat)
+    with np.errstate(invalid="ignore"):  # Inf - Inf
+        mean = sum(flat[b].sum(0, dtype=np.float64) for b in blocks) / len(flat)
     require(np.isfinite(mean).all(), "the frames to whiten hold NaN or Inf")
     covariance = sum((c := flat[b] - mean).T @ c for b in blocks) / len(flat)
     D, E = np.linalg.eigh(covariance)
     D = D.clip(0)
-    require(D.mean() > 0, "the frames to whiten are all the same")
+    require(D.mean() > 1e-20 * (mean * mean).mean(), "the frames to whiten are all the same")
     offset = epsilon * D.mean()
     gain = np.zeros_like(D)
     np.divide(1, np.sqrt(D + offset), out=gain, where=D + offset > 1e-10 * D.mean())
