@@ -16,7 +16,7 @@ def write_film(path, frames, rate=12, codec="ffv1", pixels="bgr0", **options):
 
 
 def shot(seed, count, height=32, width=32):
-    """A smooth pattern that drifts: neighbours differ by a few grey levels. -> (count, height, width, 3) uint8"""
+    """A smooth pattern that drifts by a few grey levels a frame -> (count, height, width, 3) uint8"""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / 32
     frames = np.zeros((count, height, width, 3))

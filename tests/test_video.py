@@ -349,7 +349,7 @@ def test_shares_are_near_those_promised(lengths):
     st.integers(1, 3),
 )
 def test_the_split_by_time_shares_no_frame_and_leaves_a_gap(stretches, step, videos):
-    """Also where windows of one video differ in their blank stretches, and where one shot makes several scenes."""
+    """Also where windows differ in their blank stretches, and where one shot makes several scenes."""
     scenes = []
     for v in range(videos):
         for length, offset in stretches:

@@ -1,0 +1,152 @@
+"""Whitened training frames have the covariance that the eigenvalues promise; bad frames and bad files are refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from slowae.backend import to_device, to_host
+from slowae.data.whitening import Whitening, fit_whitening, load_whitening
+
+
+def correlated(rng, count, shape=(3, 4, 2), scale=20.0):
+    """Frames of correlated numbers around 100 grey levels, float64."""
+    D = int(np.prod(shape))
+    mixing = rng.standard_normal((D, D)) * np.logspace(0, -1.5, D)
+    return (100 + scale * rng.standard_normal((count, D)) @ mixing).reshape(count, *shape)
+
+
+def spectrum(frames):
+    """Mean, eigenvalues and eigenvectors of the covariance, straight from the definition."""
+    flat = frames.reshape(len(frames), -1).astype(np.float64)
+    return flat.mean(0), *np.linalg.eigh(np.cov(flat.T, bias=True))
+
+
+@given(seeds, st.sampled_from([0.0, 0.01, 0.1, 1.0, 30.0]))
+def test_whitened_frames_have_variances_d_over_d_plus_epsilon(seed, epsilon):
+    """In the eigenbasis the variances are c D / (D + eps), c bringing their mean to 1, and nothing is correlated."""
+    frames = correlated(np.random.default_rng(seed), 200)
+    _, D, E = spectrum(frames)
+    expected = D / (D + epsilon * D.mean())
+    expected /= expected.mean()
+    white = (
+        to_host(fit_whitening(frames, epsilon).on_device()(to_device(frames)))
+        .reshape(200, -1)
+        .astype(np.float64)
+    )
+    assert np.abs(white.mean(0)).max() < 1e-3
+    np.testing.assert_allclose(E.T @ np.cov(white.T, bias=True) @ E, np.diag(expected), atol=2e-3)
+
+
+@given(seeds, st.sampled_from([0.0, 0.1, 1.0]))
+def test_the_matrix_is_zca_in_float64_terms(seed, epsilon):
+    """E (D + eps)^(-1/2) E^T, not PCA's (D + eps)^(-1/2) E^T: symmetric, so white frames still look like frames."""
+    frames = correlated(np.random.default_rng(seed), 200)
+    mean, D, E = spectrum(frames)
+    gain = (D + epsilon * D.mean()) ** -0.5
+    gain /= np.sqrt((gain**2 * D).mean())
+    found = fit_whitening(frames, epsilon)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(found.matrix, E * gain @ E.T, atol=1e-6 * gain.max())
+    np.testing.assert_allclose(found.matrix, found.matrix.T, atol=1e-6 * gain.max())
+    assert found.matrix.dtype == found.mean.dtype == np.float32
+
+
+def test_epsilon_zero_gives_the_identity():
+    frames = correlated(np.random.default_rng(0), 500)
+    white = fit_whitening(frames, 0)(frames).reshape(500, -1).astype(np.float64)
+    np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(24), atol=1e-3)
+
+
+def test_the_mean_variance_is_one_and_the_shape_stays():
+    frames = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
+    white = fit_whitening(frames, 0.3)(frames)
+    assert white.shape == frames.shape and white.dtype == np.float32
+    np.testing.assert_allclose((white.astype(np.float64) ** 2).mean(), 1, rtol=1e-5)
+
+
+@given(seeds, st.integers(2, 20), st.sampled_from([0.0, 0.1]))
+def test_fewer_frames_than_numbers(seed, count, epsilon):
+    """Rank-deficient: directions without variance stay finite, and carry nothing on the training frames."""
+    frames = correlated(np.random.default_rng(seed), count)
+    found = fit_whitening(frames, epsilon)
+    assert np.isfinite(found.matrix).all()
+    white = found(frames).reshape(count, -1).astype(np.float64)
+    np.testing.assert_allclose((white**2).mean(), 1, rtol=1e-2)
+    _, D, E = spectrum(frames)
+    variance = ((white @ E) ** 2).mean(0)
+    empty = D < 1e-10 * D.mean()
+    assert empty.sum() >= 24 - count + 1 and variance[empty].max() < 1e-3
+    if epsilon == 0:
+        np.testing.assert_allclose(variance[~empty], 24 / (~empty).sum(), rtol=2e-2)
+        assert np.abs(found.matrix @ E[:, empty]).max() < 1e-3 * np.abs(found.matrix).max()
+
+
+def test_a_pixel_that_never_changes_stays_silent():
+    frames = correlated(np.random.default_rng(0), 100)
+    frames[:, 0, 0, 0] = 17
+    white = fit_whitening(frames, 0.0)(frames)
+    assert np.abs(white[:, 0, 0, 0]).max() < 1e-3
+
+
+def test_blocks_and_order_do_not_matter():
+    frames = np.random.default_rng(0).integers(0, 256, (100, 3, 3, 3), dtype=np.uint8)
+    whole = fit_whitening(frames, 0.1)
+    for other in (fit_whitening(frames, 0.1, block=7), fit_whitening(frames[::-1], 0.1)):
+        np.testing.assert_allclose(other.matrix, whole.matrix, atol=1e-6)
+        np.testing.assert_allclose(other.mean, whole.mean, rtol=1e-6)
+
+
+def test_whitening_ignores_brightness_and_contrast():
+    frames = correlated(np.random.default_rng(0), 100)
+    a, b = fit_whitening(frames, 0.1), fit_whitening(3 * frames + 20, 0.1)
+    np.testing.assert_allclose(a(frames), b(3 * frames + 20), atol=1e-3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, "both"])
+def test_nan_and_inf_are_refused(bad):
+    frames = correlated(np.random.default_rng(0), 50)
+    frames[3, 1, 2, 0] = np.inf if bad == "both" else bad
+    frames[7, 1, 2, 0] = -np.inf if bad == "both" else 0
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        fit_whitening(frames, 0.1)
+
+
+@pytest.mark.parametrize("value", [np.uint8(0), np.uint8(7), np.float32(0.1), 0.1, 1e9 + 0.1])
+def test_frames_that_are_all_the_same_are_refused(value):
+    with pytest.raises(ValueError, match="all the same"):
+        fit_whitening(np.full((1000, 4, 3), value), 0.1)
+
+
+def test_impossible_arguments_are_refused():
+    frames = correlated(np.random.default_rng(0), 10)
+    with pytest.raises(ValueError, match="epsilon must not be negative"):
+        fit_whitening(frames, -0.1)
+    with pytest.raises(ValueError, match="at least two frames"):
+        fit_whitening(frames[:1], 0.1)
+    with pytest.raises(ValueError, match=r"do not fit a whitening of 24 numbers"):
+        fit_whitening(frames, 0.1)(frames[:, 1:])
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    frames = correlated(np.random.default_rng(0), 60)
+    saved = fit_whitening(frames, 0.25)
+    saved.save(tmp_path / "whitening.npz")
+    loaded = load_whitening(tmp_path / "whitening.npz")
+    assert isinstance(loaded, Whitening) and loaded.epsilon == 0.25
+    np.testing.assert_array_equal(loaded(frames), saved(frames))
+    assert loaded.matrix.dtype == np.float32
+
+
+def test_a_damaged_or_foreign_file_is_named(tmp_path):
+    path = tmp_path / "whitening.npz"
+    with pytest.raises(FileNotFoundError, match="whitening.npz: no such file"):
+        load_whitening(path)
+    fit_whitening(correlated(np.random.default_rng(0), 60), 0.1).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="whitening.npz is damaged"):
+        load_whitening(path)
+    np.savez(path, mean=np.zeros(3))
+    with pytest.raises(ValueError, match="whitening.npz is no whitening; delete it"):
+        load_whitening(path)
