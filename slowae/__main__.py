@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   python -m slowae --video holiday/ --beta 2     on your own videos
   python -m slowae --resume                      go on after Ctrl-C, or after a crash
   python -m slowae --backend cupy                on a GPU
-  python -m slowae fetch                         the larger corpus, about 100 MB
+  python -m slowae fetch                         the larger corpus, about 93 MB
   python -m slowae train --help                  all options of a command
 commands:
 """ + "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())

@@ -1,4 +1,4 @@
-"""Download the larger corpus: 56 licence-clean clips, about 110 MB, each part checked against its sha256."""
+"""Download the larger corpus: 56 licence-clean clips, about 93 MB, each part checked against its sha256."""
 
 from slowae.data import sources
 

@@ -5,6 +5,7 @@ The corpus is listed in video_sources.csv: rows with one file name are joined in
 """
 
 import csv
+import hashlib
 import os
 from importlib import metadata, resources
 from pathlib import Path
@@ -20,7 +21,7 @@ VIDEO_SUFFIXES = set(".avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .ts .we
 
 def data_dir():
     """SLOWAE_DATA, else the platform's cache folder for slowae."""
-    if "SLOWAE_DATA" in os.environ:
+    if os.environ.get("SLOWAE_DATA"):
         return Path(os.environ["SLOWAE_DATA"]).expanduser()
     from platformdirs import user_cache_path
 
@@ -70,6 +71,14 @@ def corpus():
     return parts
 
 
+def _is_whole(path, rows):
+    """Does the file consist of these parts, by their sizes and checksums, and of nothing else?"""
+    if not path.exists() or path.stat().st_size != sum(int(row["bytes"]) for row in rows):
+        return False
+    with open(path, "rb") as file:
+        return all(hashlib.sha256(file.read(int(row["bytes"]))).hexdigest() == row["sha256"] for row in rows)
+
+
 def fetch(folder, parts=None):
     """Download the corpus into `folder` -> names that failed, with the reason. Verified; whole files stay.
 
@@ -86,7 +95,7 @@ def fetch(folder, parts=None):
     for name, rows in (bar := tqdm(parts.items(), desc="fetch", unit="file", dynamic_ncols=True)):
         bar.set_postfix_str(name)
         whole = folder / name
-        if whole.exists() and whole.stat().st_size == sum(int(row["bytes"]) for row in rows):
+        if _is_whole(whole, rows):
             continue
         pieces = [folder / "parts" / row["sha256"] for row in rows]
         try:
