@@ -151,7 +151,7 @@ def test_what_is_no_npz_is_named(tmp_path, data):
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255), st.booleans())
 def test_a_damaged_npz_never_gives_wrong_numbers(tmp_path_factory, place, flip, cut):
-    """One byte changed, or the end cut off: either it is refused in a sentence, or every array is as it was."""
+    """One byte changed, or the end cut off: it is refused in a sentence, or every array is as it was."""
     data = bytearray(WHOLE)
     data[place] ^= flip
     path = tmp_path_factory.mktemp("damaged") / "damaged.npz"

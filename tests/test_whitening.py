@@ -1,4 +1,4 @@
-"""Whitened training frames have the covariance that the eigenvalues promise; bad frames and bad files are refused."""
+"""Whitened training frames have the covariance that the eigenvalues promise; bad frames and files are refused."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def spectrum(frames):
 
 @given(seeds, st.sampled_from([0.0, 0.01, 0.1, 1.0, 30.0]))
 def test_whitened_frames_have_variances_d_over_d_plus_epsilon(seed, epsilon):
-    """In the eigenbasis the variances are c D / (D + eps), c bringing their mean to 1, and nothing is correlated."""
+    """In the eigenbasis the variances are c D / (D + eps), mean 1, and nothing is correlated."""
     frames = correlated(np.random.default_rng(seed), 200)
     _, D, E = spectrum(frames)
     expected = D / (D + epsilon * D.mean())
@@ -41,7 +41,7 @@ def test_whitened_frames_have_variances_d_over_d_plus_epsilon(seed, epsilon):
 
 @given(seeds, st.sampled_from([0.0, 0.1, 1.0]))
 def test_the_matrix_is_zca_in_float64_terms(seed, epsilon):
-    """E (D + eps)^(-1/2) E^T, not PCA's (D + eps)^(-1/2) E^T: symmetric, so white frames still look like frames."""
+    """E (D + eps)^(-1/2) E^T, not PCA's (D + eps)^(-1/2) E^T: symmetric, so frames still look like frames."""
     frames = correlated(np.random.default_rng(seed), 200)
     mean, D, E = spectrum(frames)
     gain = (D + epsilon * D.mean()) ** -0.5
@@ -141,12 +141,12 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
 
 def test_a_damaged_or_foreign_file_is_named(tmp_path):
     path = tmp_path / "whitening.npz"
-    with pytest.raises(FileNotFoundError, match="whitening.npz: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"whitening.npz: no such file"):
         load_whitening(path)
     fit_whitening(correlated(np.random.default_rng(0), 60), 0.1).save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="whitening.npz is damaged"):
+    with pytest.raises(ValueError, match=r"whitening.npz is damaged"):
         load_whitening(path)
     np.savez(path, mean=np.zeros(3))
-    with pytest.raises(ValueError, match="whitening.npz is no whitening; delete it"):
+    with pytest.raises(ValueError, match=r"whitening.npz is no whitening; delete it"):
         load_whitening(path)
