@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slowae import files, optim
-from slowae.backend import require, to_device, to_host
+from slowae.backend import array_module, require, to_device, to_host
 
 
 def rate_at(step, steps, rate):
@@ -84,9 +84,11 @@ def fit(
 
     loss_and_gradients(params, batch) -> loss, grads; draw(rng) -> batch, both on the chosen backend; project(params)
     in place; watch(params) -> dict of floats to log. `settings` (JSON) joins the ones that a resumed run must repeat.
-    KeyboardInterrupt after saving on Ctrl-C; FloatingPointError if the loss stops being finite.
+    KeyboardInterrupt after saving on Ctrl-C; FloatingPointError if the loss or a parameter stops being finite.
     """
-    settings = json.loads(json.dumps({"steps": steps, "rate": rate, "momentum": momentum, **(settings or {})}))
+    shape = {name: value.shape for name, value in params.items()}
+    settings = {"steps": steps, "rate": rate, "momentum": momentum, "shape": shape, **(settings or {})}
+    settings = json.loads(json.dumps(settings))
     step, history, velocity = 0, [], None
     if resume and checkpoint and Path(checkpoint).exists():
         step, params, velocity, history = _load(checkpoint, settings, rng)
@@ -103,14 +105,18 @@ def fit(
             bar.update()
             if step % every and step < steps and not stop.is_set():
                 continue
-            if not np.isfinite(float(loss)):
-                raise FloatingPointError(f"the loss is {float(loss)} at step {step}: try a lower rate than {rate:g}")
+            # The parameters too: this step may have ruined them, and only the next loss would tell.
+            finite = [bool(array_module(value).isfinite(value).all()) for value in params.values()]
+            if not (np.isfinite(float(loss)) and all(finite)):
+                raise FloatingPointError(
+                    f"training diverged by step {step}, loss {float(loss):g}: try a lower rate than {rate:g}"
+                )
             if step % every == 0 or step == steps:
                 history.append({"step": step, "loss": float(loss), **(watch(params) if watch else {})})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in history[-1].items() if name != "step"})
             if checkpoint:
                 _save(checkpoint, settings, step, params, velocity, rng, history)
-            if stop.is_set() and step < steps:
+            if stop.is_set():
                 where = f"saved in {checkpoint}; add --resume to go on" if checkpoint else "nothing was saved"
                 raise KeyboardInterrupt(f"stopped after step {step} of {steps}: {where}")
     return to_host(params), history
