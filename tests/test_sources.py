@@ -15,7 +15,7 @@ import pytest
 from slowae.commands import fetch as fetch_command
 from slowae.data import sources
 
-# What a served path does: "whole", "half" (the connection drops halfway), "wrong" (other bytes), "missing" (404).
+# What a served path does: "whole", "half" (the connection drops then), "wrong" (other bytes), "missing".
 CONTENT = {f"/{name}": np.random.default_rng(i).bytes(200_000 + i) for i, name in enumerate("abc")}
 
 
@@ -41,7 +41,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    """A web server on the loopback -> its behaviour {path: how}, what it served, and parts(name=paths) to fetch."""
+    """A web server on the loopback -> its behaviour {path: how}, what it served, parts(name=paths)."""
     handler = type("Handler", (Server,), {"behaviour": {}, "served": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Whitened training frames have the covariance that the eigenvalues promise; bad frames and files are refused."""
+"""Whitened training frames have the covariance that the eigenvalues promise; what is bad is refused."""
 
 import numpy as np
 import pytest
