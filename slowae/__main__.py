@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from slowae import backend
+from slowae.commands import number
 
 COMMANDS = {
     "train": "the first convolutional layer on real video, and the table of temporal coherence",
@@ -23,10 +24,17 @@ commands:
 """ + "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
 
 
+class Parser(argparse.ArgumentParser):
+    """Bad words end in one sentence, like all bad input."""
+
+    def error(self, message):
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
 def parse(argv):
     """Command-line words -> the command's module and its arguments."""
     if argv[:1] in (["-h"], ["--help"]):
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             "python -m slowae",
             description=__doc__,
             epilog=EXAMPLES,
@@ -38,9 +46,9 @@ def parse(argv):
     if name not in COMMANDS:
         raise ValueError(f"no command {name!r}; the commands are {', '.join(COMMANDS)}")
     command = importlib.import_module(f"slowae.commands.{name}")
-    parser = argparse.ArgumentParser(f"python -m slowae {name}", description=command.__doc__)
+    parser = Parser(f"python -m slowae {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
-    parser.add_argument("--seed", type=int, default=0, help="of every random choice (%(default)s)")
+    parser.add_argument("--seed", type=number(int, least=0), default=0, help="of every random choice (%(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)"
     )
@@ -56,9 +64,10 @@ def main(argv=None):
         command, args = parse(sys.argv[1:] if argv is None else argv)
         if args.backend:
             backend.use(args.backend)
+        backend.chosen()  # refuses a SLOWAE_BACKEND that cannot be had, before any work is done
         return command.run(args) or 0
     except KeyboardInterrupt as stop:
-        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         print(f"slowae: {error}", file=sys.stderr)

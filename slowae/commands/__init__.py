@@ -1,8 +1,24 @@
 """One module for each command of `python -m slowae`: add_arguments(parser) and run(args)."""
 
+import argparse
 import importlib.metadata
+import math
 import platform
 import sys
+
+
+def number(kind, least=-math.inf, above=-math.inf):
+    """The argparse type of a finite int or float that is at least `least` and above `above`."""
+
+    def read(word):
+        value = kind(word)
+        if math.isfinite(value) and value >= least and value > above:
+            return value
+        bound = f"at least {least}" if least > above else f"above {above}"
+        raise argparse.ArgumentTypeError(f"must be finite and {bound}, not {word}")
+
+    read.__name__ = kind.__name__  # argparse: "invalid int value"
+    return read
 
 
 def versions():

@@ -1,6 +1,7 @@
 """The main job: the first convolutional layer of Eq. 2 on real video, and what its metric is worth (Section 5)."""
 
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from slowae import files, metrics, model, optim, plots, train
 from slowae.backend import chosen, to_device, to_host
-from slowae.commands import peak_mb, versions
+from slowae.commands import number, peak_mb, versions
 from slowae.data import sources, video, whitening
 
 FILTERS = (9, 9, 3, 64)
@@ -25,18 +26,22 @@ NAMES = {
 
 def add_arguments(parser):
     parser.add_argument("--video", type=Path, help="a video file or a folder of them (default: clips that come along)")
-    parser.add_argument("--fps", type=float, default=6.0, help="frames a second that count as adjacent (%(default)s)")
+    parser.add_argument(
+        "--fps", type=number(float, above=0), default=6.0, help="frames a second that count as adjacent (%(default)s)"
+    )
     parser.add_argument(
         "--tiles",
-        type=int,
+        type=number(int, least=1),
         help="N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)",
     )
-    parser.add_argument("--steps", type=int, default=1600, help="(%(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="pairs of frames a step (%(default)s)")
-    parser.add_argument("--rate", type=float, default=2e-5, help="learning rate (%(default)s)")
-    parser.add_argument("--alpha", type=float, default=1.0, help="weight of sparsity (%(default)s)")
-    parser.add_argument("--beta", type=float, default=4.0, help="weight of slowness (%(default)s)")
-    parser.add_argument("--epsilon", type=float, default=0.1, help="of ZCA, in mean eigenvalues (%(default)s)")
+    parser.add_argument("--steps", type=number(int, least=1), default=1600, help="(%(default)s)")
+    parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
+    parser.add_argument("--rate", type=number(float, above=0), default=2e-5, help="learning rate (%(default)s)")
+    parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
+    parser.add_argument("--beta", type=number(float, least=0), default=4.0, help="weight of slowness (%(default)s)")
+    parser.add_argument(
+        "--epsilon", type=number(float, least=0), default=0.1, help="of ZCA, in mean eigenvalues (%(default)s)"
+    )
 
 
 def fit_layer(name, config, frames, pairs, watched, args):
@@ -64,7 +69,7 @@ def fit_layer(name, config, frames, pairs, watched, args):
             "seed": args.seed,
             "batch": args.batch,
             "epsilon": args.epsilon,
-            "frames": len(frames),
+            "data": zlib.crc32(frames),
             "pairs": len(pairs),
             **asdict(config),
         },
@@ -119,10 +124,12 @@ def run(args):
             f"  {name:<11}{len(part):>5} scenes {sum(len(s.sampled) for s in part):>7} frames at {args.fps:g} a second"
         )
 
-    kept = args.out / "whitening.npz"
-    if args.resume and kept.exists():
+    kept, checkpoints = args.out / "whitening.npz", list(args.out.glob("*.checkpoint.npz"))
+    if args.resume and checkpoints:
         args.whiten = whitening.load_whitening(kept)
     else:
+        for stale in checkpoints:
+            stale.unlink()
         args.whiten = whitening.fit_whitening(frames, args.epsilon)
         args.whiten.save(kept)
 
