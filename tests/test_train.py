@@ -250,9 +250,7 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, step):
 
     whole, whole_history = fit(around)
     handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(
-        KeyboardInterrupt, match=rf"stopped after step {step} of 20: saved in .*bowl.npz; add --resume"
-    ):
+    with pytest.raises(KeyboardInterrupt, match=rf"stopped after step {step} of 20: saved in .*bowl.npz; add --resume"):
         fit(interrupt_at(step), checkpoint=path)
     assert signal.getsignal(signal.SIGINT) is handler
     params, history = fit(around, checkpoint=path, resume=True)
@@ -273,9 +271,7 @@ def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path):
         saved.append(path.read_bytes() if path.exists() else b"")
         return {}
 
-    with pytest.raises(
-        FloatingPointError, match=r"training diverged by step \d+, loss .*: try a lower rate than 50"
-    ):
+    with pytest.raises(FloatingPointError, match=r"training diverged by step \d+, loss .*: try a lower rate than 50"):
         with np.errstate(over="ignore", invalid="ignore"):
             fit_bowl(steps=4000, rate=50.0, checkpoint=path, watch=watch)
     arrays = files.read_arrays(path)
@@ -356,9 +352,7 @@ def test_tuples_and_lists_are_the_same_setting(tmp_path):
     fit_equation_2(tmp_path / "a.npz", resume=True, settings={"bands": [6, 8]})
 
 
-@pytest.mark.parametrize(
-    "damage", ["cut", "text", "no state", "state is no JSON", "state of something else", "a list"]
-)
+@pytest.mark.parametrize("damage", ["cut", "text", "no state", "state is no JSON", "state of something else", "a list"])
 def test_a_damaged_checkpoint_is_named_and_left_where_it_is(tmp_path, damage):
     path = tmp_path / "a.npz"
     fit_equation_2(path)
@@ -373,9 +367,7 @@ def test_a_damaged_checkpoint_is_named_and_left_where_it_is(tmp_path, damage):
         state = {"state is no JSON": "{", "state of something else": '{"step": 3}', "a list": "[1]"}[damage]
         files.write_arrays(path, arrays | {"state": np.array(state)})
     before = path.read_bytes()
-    with pytest.raises(
-        ValueError, match=r"a.npz is (damaged|not a checkpoint of this program).*delete it and start"
-    ):
+    with pytest.raises(ValueError, match=r"a.npz is (damaged|not a checkpoint of this program).*delete it and start"):
         fit_equation_2(path, resume=True)
     assert path.read_bytes() == before
 

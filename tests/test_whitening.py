@@ -30,11 +30,7 @@ def test_whitened_frames_have_variances_d_over_d_plus_epsilon(seed, epsilon):
     _, D, E = spectrum(frames)
     expected = D / (D + epsilon * D.mean())
     expected /= expected.mean()
-    white = (
-        to_host(fit_whitening(frames, epsilon).on_device()(to_device(frames)))
-        .reshape(200, -1)
-        .astype(np.float64)
-    )
+    white = to_host(fit_whitening(frames, epsilon).on_device()(to_device(frames))).reshape(200, -1).astype(np.float64)
     assert np.abs(white.mean(0)).max() < 1e-3
     np.testing.assert_allclose(E.T @ np.cov(white.T, bias=True) @ E, np.diag(expected), atol=2e-3)
 
