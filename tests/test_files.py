@@ -100,20 +100,25 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path):
 
 
 class Trap:
-    """Unpickled, it raises: so a test notices that a pickle was opened."""
+    """Unpickled, it makes a folder: so a test sees that a pickle was opened."""
+
+    def __init__(self, path):
+        self.path = str(path)
 
     def __reduce__(self):
-        return exec, ("raise AssertionError('a pickle was loaded')",)
+        return os.mkdir, (self.path,)
 
 
 def test_pickles_are_refused(tmp_path):
-    path = tmp_path / "trap.npz"
-    np.savez(path, x=np.array([Trap(), None], dtype=object))
-    with pytest.raises(ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it"):
-        files.read_arrays(path)
-    path.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it"):
-        files.read_arrays(path)
+    path, sprung = tmp_path / "trap.npz", tmp_path / "sprung"
+    np.savez(path, x=np.array([Trap(sprung), None], dtype=object))
+    np.load(path, allow_pickle=True)["x"]
+    sprung.rmdir()  # the trap works
+    for data in (path.read_bytes(), pickle.dumps(Trap(sprung))):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it"):
+            files.read_arrays(path)
+        assert not sprung.exists()
 
 
 def test_a_missing_file_is_named(tmp_path):
