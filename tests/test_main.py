@@ -25,6 +25,12 @@ def slowae(*words, cwd=None):
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
+@pytest.fixture(autouse=True)
+def _backend_stays(monkeypatch):
+    """main() chooses a backend for the whole process; the other tests keep theirs."""
+    monkeypatch.setattr(backend, "_chosen", backend._chosen)
+
+
 # One run, from a film to a table
 
 

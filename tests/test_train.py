@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slowae import files, model, optim, train
+from slowae import backend, files, model, optim, train
 from slowae.backend import array_module, to_device, to_host
 
 CONFIG = model.Config(alpha=0.3, beta=0.5, size=1)
@@ -170,7 +170,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 import numpy as np
 from slowae import backend, train
-backend.use("numpy")
+backend.use({backend!r})
 import test_train
 fit, checkpoint = test_train.fit_equation_2, Path(sys.argv[1])
 slow = train.optim.sgd
@@ -188,7 +188,7 @@ np.savez(sys.argv[2], **params)
 
 
 def start(tmp_path, *more):
-    program = SCRIPT.format(tests=str(Path(__file__).parent))
+    program = SCRIPT.format(tests=str(Path(__file__).parent), backend=backend.chosen())
     words = [
         sys.executable,
         "-c",
