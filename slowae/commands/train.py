@@ -128,6 +128,8 @@ def run(args):
     if args.resume and checkpoints:
         args.whiten = whitening.load_whitening(kept)
     else:
+        if args.resume:
+            print(f"nothing to go on from in {args.out}: starting afresh")
         for stale in checkpoints:
             stale.unlink()
         args.whiten = whitening.fit_whitening(frames, args.epsilon)

@@ -1,7 +1,7 @@
 """Video files -> scenes of 32 x 32 frames -> pairs of adjacent frames and test scenes (Section 5).
 
-A scene keeps every frame of its video; `step` is how many native frames make one step of the target rate. Training
-pairs are (t, t + step) for every t; evaluation sees frames 0, step, 2 step, ... Pairs never leave a scene.
+A scene keeps every frame of its shot; `step` is how many native frames make one step of the target rate. Training
+pairs are (t, t + step) for every t; evaluation sees frames 0, step, 2 step, ..., at most 40. Pairs never leave a scene.
 """
 
 import warnings
@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 SIZE = 32  # pixels, the side of a frame that the network sees
-LONGEST, SHORTEST = 40, 2  # frames in a scene, at the target rate
+LONGEST, SHORTEST = 40, 2  # frames of a scene that evaluation sees
 BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
 # Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
 # exceeds the sum of its two neighbours by CUT_RATIO.
@@ -34,8 +34,8 @@ class Scene:
 
     @property
     def sampled(self):
-        """The frames at the target rate."""
-        return self.frames[:: self.step]
+        """The frames at the target rate, the first 40: two pieces of one long shot would be one scene under two names."""
+        return self.frames[:: self.step][:LONGEST]
 
 
 def decode(path, height=None, width=None, pixels="rgb24"):
@@ -107,7 +107,7 @@ def find_cuts(frames):
 
 
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
-    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes of 2 to 40 frames at about `fps`, tiles x tiles of each."""
+    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with a step of about 1 / `fps` s, tiles x tiles windows each."""
     step = max(1, round(rate / fps))
     scenes = []
     cuts = find_cuts(frames)
@@ -118,9 +118,7 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
             bounds = [0, *(1 + np.flatnonzero(np.diff(blank))).tolist(), len(window)]
             for low, high in pairwise(bounds):
                 if high > low and not blank[low]:
-                    for start in range(low, high, LONGEST * step):
-                        run = window[start : min(high, start + LONGEST * step)]
-                        scenes.append(Scene(video, shot, step, first + start, run))
+                    scenes.append(Scene(video, shot, step, first + low, window[low:high]))
     return _long_enough(scenes)
 
 
