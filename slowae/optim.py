@@ -1,4 +1,12 @@
-"""Stochastic gradient descent with momentum, and the projection that Eq. 2 needs after every step."""
+"""Stochastic gradient descent with momentum, Adam, and the projection that Eq. 2 needs after every step.
+
+The convolutional layer learns with Adam. Its loss is far steeper along blurs, which all places and shifts share, than
+along the details of a filter: on the larger corpus SGD diverged at a rate of 4e-5, and at 3e-5 the filters had hardly
+moved after 1,200 steps, where Adam had already found groups of filters that look alike.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from slowae.backend import array_module
 
@@ -14,6 +22,38 @@ def sgd(params, grads, velocity, rate, momentum=0.9):
         velocity[name] *= momentum
         velocity[name] -= rate * grad
         params[name] += velocity[name]
+
+
+def init_moments(params):
+    """Zero first and second moments for each parameter, and the number of steps taken, 0."""
+    moments = {f"{kind}/{name}": zero for kind in ("first", "second") for name, zero in init_velocity(params).items()}
+    some = next(iter(params.values()))
+    return moments | {"steps": array_module(some).zeros_like(some, shape=())}
+
+
+def adam(params, grads, moments, rate, momentum=0.9, decay=0.999, epsilon=1e-8):
+    """p = p - rate m / (sqrt(v) + epsilon), m and v unbiased running means of g and g^2 (Kingma, Ba 2015). In place."""
+    moments["steps"] += 1
+    steps = moments["steps"]
+    for name, grad in grads.items():
+        first, second = moments[f"first/{name}"], moments[f"second/{name}"]
+        first *= momentum
+        first += (1 - momentum) * grad
+        second *= decay
+        second += (1 - decay) * grad * grad
+        root = array_module(grad).sqrt(second / (1 - decay**steps))
+        params[name] -= rate / (1 - momentum**steps) * first / (root + epsilon)
+
+
+class Optimizer(NamedTuple):
+    """init(params) -> state; step(params, grads, state, rate, momentum) changes params and state in place."""
+
+    init: Callable
+    step: Callable
+
+
+SGD = Optimizer(init_velocity, sgd)
+ADAM = Optimizer(init_moments, adam)
 
 
 def project(params):

@@ -1,7 +1,7 @@
 """One loop for every model: draw a batch, follow the gradient, project, log, save.
 
 A run killed at any moment and resumed ends with the same bits (on NumPy) as one left alone: the checkpoint holds
-the parameters, the momentum, the generator's state and the settings that must not change.
+the parameters, the optimizer's state, the generator's state and the settings that must not change.
 """
 
 import json
@@ -36,10 +36,10 @@ def _interrupts():
         signal.signal(signal.SIGINT, before)
 
 
-def _save(path, settings, step, params, velocity, rng, history):
+def _save(path, settings, step, params, moments, rng, history):
     state = {"settings": settings, "step": step, "rng": rng.bit_generator.state, "history": history}
     arrays = {f"params/{name}": value for name, value in to_host(params).items()}
-    arrays |= {f"velocity/{name}": value for name, value in to_host(velocity).items()}
+    arrays |= {f"moments/{name}": value for name, value in to_host(moments).items()}
     files.write_arrays(path, arrays | {"state": np.array(json.dumps(state))})
 
 
@@ -47,9 +47,9 @@ def _load(path, settings, rng):
     arrays = files.read_arrays(path)
     try:
         state = json.loads(str(arrays.pop("state")))
-        params, velocity = (
+        params, moments = (
             {name.removeprefix(kind): value for name, value in arrays.items() if name.startswith(kind)}
-            for kind in ("params/", "velocity/")
+            for kind in ("params/", "moments/")
         )
         saved, step, history = state["settings"], state["step"], state["history"]
         rng.bit_generator.state = state["rng"]
@@ -60,7 +60,7 @@ def _load(path, settings, rng):
         not changed,
         f"{path} was saved with another {', '.join(changed)}; repeat those settings or start afresh",
     )
-    return step, params, velocity, history
+    return step, params, moments, history
 
 
 def fit(
@@ -71,6 +71,7 @@ def fit(
     *,
     steps,
     rate,
+    optimizer=optim.SGD,
     momentum=0.9,
     project=None,
     watch=None,
@@ -80,25 +81,33 @@ def fit(
     settings=None,
     title="training",
 ):
-    """Stochastic gradient descent -> params on the host, history (a list of dicts, one each `every` steps).
+    """Gradient descent -> params on the host, history (a list of dicts, one each `every` steps).
 
-    loss_and_gradients(params, batch) -> loss, grads; draw(rng) -> batch, both on the chosen backend; project(params)
-    in place; watch(params) -> dict of floats to log. `settings` (JSON) joins the ones that a resumed run must repeat.
+    loss_and_gradients(params, batch) -> loss, grads; draw(rng) -> batch, both on the chosen backend.
+    optimizer: optim.SGD or optim.ADAM; momentum: the share of the last step (or of the first moment) that is kept.
+    project(params) in place; watch(params) -> dict of floats to log. settings (JSON): more that a resumed run must repeat.
     KeyboardInterrupt after saving on Ctrl-C; FloatingPointError if the loss or a parameter stops being finite.
     """
     shape = {name: value.shape for name, value in params.items()}
-    settings = {"steps": steps, "rate": rate, "momentum": momentum, "shape": shape, **(settings or {})}
+    settings = {
+        "steps": steps,
+        "rate": rate,
+        "momentum": momentum,
+        "optimizer": optimizer.step.__name__,
+        "shape": shape,
+        **(settings or {}),
+    }
     settings = json.loads(json.dumps(settings))
-    step, history, velocity = 0, [], None
+    step, history, moments = 0, [], None
     if resume and checkpoint and Path(checkpoint).exists():
-        step, params, velocity, history = _load(checkpoint, settings, rng)
+        step, params, moments, history = _load(checkpoint, settings, rng)
     params = to_device({name: value.copy() for name, value in params.items()})
-    velocity = optim.init_velocity(params) if velocity is None else to_device(velocity)
+    moments = optimizer.init(params) if moments is None else to_device(moments)
 
     with _interrupts() as stop, tqdm(total=steps, initial=step, desc=title, dynamic_ncols=True) as bar:
         while step < steps:
             loss, grads = loss_and_gradients(params, draw(rng))
-            optim.sgd(params, grads, velocity, rate_at(step, steps, rate), momentum)
+            optimizer.step(params, grads, moments, rate_at(step, steps, rate), momentum)
             if project:
                 project(params)
             step += 1
@@ -115,7 +124,7 @@ def fit(
                 history.append({"step": step, "loss": float(loss), **(watch(params) if watch else {})})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in history[-1].items() if name != "step"})
             if checkpoint:
-                _save(checkpoint, settings, step, params, velocity, rng, history)
+                _save(checkpoint, settings, step, params, moments, rng, history)
             if stop.is_set():
                 where = f"saved in {checkpoint}; add --resume to go on" if checkpoint else "nothing was saved"
                 raise KeyboardInterrupt(f"stopped after step {step} of {steps}: {where}")

@@ -201,12 +201,13 @@ def test_the_whole_step_on_the_stand_in(shape):
     rng = np.random.default_rng(5)
     params, x, config = parameters(rng, shape), frames(rng, shape), settings(shape)
     device, x_device = Strict.of(params), Strict.of(x)
-    velocity, velocity_device = optim.init_velocity(params), optim.init_velocity(device)
-    for _ in range(2):
-        for p, v, frame in ((params, velocity, x), (device, velocity_device, x_device)):
-            _, grads = loss_and_gradients(p, frame, config)
-            optim.sgd(p, grads, v, 1e-3)
-            optim.project(p)
+    for optimizer in (optim.SGD, optim.ADAM):
+        state, state_device = optimizer.init(params), optimizer.init(device)
+        for _ in range(2):
+            for p, s, frame in ((params, state, x), (device, state_device, x_device)):
+                _, grads = loss_and_gradients(p, frame, config)
+                optimizer.step(p, grads, s, 1e-3, 0.9)
+                optim.project(p)
     for name in params:
         assert type(device[name]) is Strict
         np.testing.assert_allclose(device[name].get(), params[name], rtol=1e-12)

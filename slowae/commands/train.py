@@ -36,7 +36,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--steps", type=number(int, least=1), default=1600, help="(%(default)s)")
     parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
-    parser.add_argument("--rate", type=number(float, above=0), default=2e-5, help="learning rate (%(default)s)")
+    parser.add_argument("--rate", type=number(float, above=0), default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
     parser.add_argument("--beta", type=number(float, least=0), default=4.0, help="weight of slowness (%(default)s)")
     parser.add_argument(
@@ -61,6 +61,7 @@ def fit_layer(name, config, frames, pairs, watched, args):
         rng,
         steps=args.steps,
         rate=args.rate,
+        optimizer=optim.ADAM,
         project=optim.project,
         watch=lambda params: model.statistics(params, watched, config),
         checkpoint=args.out / f"{name}.checkpoint.npz",

@@ -34,7 +34,7 @@ class Scene:
 
     @property
     def sampled(self):
-        """The frames at the target rate, the first 40: two pieces of one long shot would be one scene under two names."""
+        """The frames at the target rate, the first 40: two pieces of a long shot would be one scene under two names."""
         return self.frames[:: self.step][:LONGEST]
 
 
@@ -107,7 +107,7 @@ def find_cuts(frames):
 
 
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
-    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with a step of about 1 / `fps` s, tiles x tiles windows each."""
+    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s, one for each window."""
     step = max(1, round(rate / fps))
     scenes = []
     cuts = find_cuts(frames)
