@@ -85,7 +85,7 @@ def fit(
 
     loss_and_gradients(params, batch) -> loss, grads; draw(rng) -> batch, both on the chosen backend.
     optimizer: optim.SGD or optim.ADAM; momentum: the share of the last step (or of the first moment) that is kept.
-    project(params) in place; watch(params) -> dict of floats to log. settings (JSON): more that a resumed run must repeat.
+    project(params) in place; watch(params) -> dict of floats to log. settings (JSON): more that a resumed run repeats.
     KeyboardInterrupt after saving on Ctrl-C; FloatingPointError if the loss or a parameter stops being finite.
     """
     shape = {name: value.shape for name, value in params.items()}
