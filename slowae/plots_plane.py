@@ -63,6 +63,7 @@ def unrolling(path, snapshots, steps, angles):
         for points in panels:
             points.set_offsets(z)
         canvas.draw()
+        figure.set_layout_engine("none")  # the first frame's layout fits them all
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64))
     durations = [120] * (len(frames) - 1) + [2000]  # milliseconds: it rests at the end
     with files.replacing(path) as file:

@@ -12,7 +12,7 @@ from slowae.commands import peak_mb, versions
 from slowae.data import plane
 from slowae.embedding import Config, embed, init_params, normalise, train_embedding
 
-SNAPSHOTS = 50
+SNAPSHOTS = 40
 SEEDS = 5  # of the settings as given; each change of --sweep has one
 SWEEP = [
     {},
