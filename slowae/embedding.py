@@ -21,7 +21,7 @@ class Config:
     margin: float = 2.0
     squared: bool = False
     near: int = 100  # near pairs in a batch
-    far: int = 5  # far pairs for each of them
+    far: int = 2  # far pairs for each of them
     steps: int = 2000
     rate: float = 0.05
 

@@ -19,14 +19,12 @@ SWEEP = [
     {"patch": 5},
     {"squared": True},
     {"far": 1},
+    {"far": 5},
     {"far": 20},
-    {"margin": 0.5},
-    {"margin": 4.0},
     {"hidden": 20},
     {"hidden": 50},
-    {"far": 2},
-    {"far": 10},
-    {"margin": 1.0},
+    {"margin": 0.5},
+    {"margin": 8.0},
     {"hidden": 500},
 ]
 
