@@ -28,9 +28,7 @@ class Config:
     def __post_init__(self):
         counts = (self.hidden, self.near, self.far, self.steps)
         require(min(counts) >= 1, f"hidden, near, far and steps must be at least 1: {counts}")
-        require(
-            self.margin > 0 and self.rate > 0, f"margin and rate must be positive: {self.margin}, {self.rate}"
-        )
+        require(self.margin > 0 and self.rate > 0, f"margin and rate must be positive: {self.margin}, {self.rate}")
 
 
 def normalise(views, training):
@@ -103,15 +101,16 @@ def draw_pairs(rng, neighbours, config):
     return frames, first, second, np.isin(_pair_code(i, j), _pair_code(*neighbours.T)) | (i == j)
 
 
-def train_embedding(params, x, neighbours, config, rng, **options):
+def train_embedding(params, x, neighbours, config, rng, *, settings=None, **options):
     """Fit G_W to x (N, D), on the chosen backend, told only which views are `neighbours` (P, 2) in time.
 
-    `options` go to train.fit -> params on the host, history. Views outside `neighbours` are never looked at.
+    `settings` and `options` go to train.fit -> params on the host, history. Other views are never looked at.
     """
     neighbours = np.asarray(neighbours)
     require(
         neighbours.ndim == 2
         and neighbours.shape[1] == 2
+        and len(neighbours) > 0
         and 0 <= neighbours.min() <= neighbours.max() < len(x),
         f"neighbours must be pairs (P, 2) of indices of the {len(x)} views",
     )
@@ -127,6 +126,6 @@ def train_embedding(params, x, neighbours, config, rng, **options):
         rng,
         steps=config.steps,
         rate=config.rate,
-        settings=asdict(config),
+        settings=asdict(config) | (settings or {}),
         **options,
     )

@@ -31,9 +31,7 @@ def trustworthiness(reference, space, on, k=12):
     queries = queries[:: max(1, len(queries) // 1000)]
     excess = 0
     for i in queries:
-        distance, true_distance = (
-            np.linalg.norm(points - points[i], axis=1) for points in (space, reference)
-        )
+        distance, true_distance = (np.linalg.norm(points - points[i], axis=1) for points in (space, reference))
         distance[i] = true_distance[i] = np.inf
         true_of_neighbours = true_distance[np.argpartition(distance, k)[:k]]
         rank = 1 + (true_distance < true_of_neighbours[:, None]).sum(1)

@@ -16,9 +16,7 @@ ANGLES = ("yaw", "roll")
 def _scatter(ax, z, angle, size):
     """One panel of Figure 1b -> the coloured points, angle in degrees from 0 to 90."""
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", adjustable="datalim")
-    return ax.scatter(
-        *z.T, c=angle, s=size, cmap=BLUE_TO_PINK, vmin=0, vmax=90, linewidths=0, rasterized=True
-    )
+    return ax.scatter(*z.T, c=angle, s=size, cmap=BLUE_TO_PINK, vmin=0, vmax=90, linewidths=0, rasterized=True)
 
 
 def samples(views, angles):
@@ -39,9 +37,7 @@ def embedding(z_start, z_end, angles, margin):
             points = _scatter(ax, z, angle, max(3, 8000 / len(z)))
             ax.set_title(f"{when} of training, by {name}")
             if when == "end":
-                figure.colorbar(
-                    points, ax=axes[:, ANGLES.index(name)], label=f"{name} (degrees)", location="bottom"
-                )
+                figure.colorbar(points, ax=axes[:, ANGLES.index(name)], label=f"{name} (degrees)", location="bottom")
     figure.supxlabel(f"margin m = {margin:g} in the units of z", fontsize="small")
     return figure
 

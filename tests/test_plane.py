@@ -112,6 +112,8 @@ def test_held_out_views_stand_in_no_pair(patch):
 def test_bad_arguments_get_a_sentence():
     with pytest.raises(ValueError, match="must divide 90"):
         plane.load(7)
+    with pytest.raises(ValueError, match="at most 18"):
+        plane.load(30)
     with pytest.raises(ValueError, match="between 0 and 1"):
         plane.split(np.random.default_rng(0), 5, 0.0)
     with pytest.raises(ValueError, match="patches of 4"):

@@ -7,12 +7,12 @@ from dataclasses import asdict
 import numpy as np
 
 from slowae import files, metrics_plane, plots, plots_plane
-from slowae.backend import chosen, to_device, to_host
+from slowae.backend import chosen, require, to_device, to_host
 from slowae.commands import peak_mb, versions
 from slowae.data import plane
 from slowae.embedding import Config, embed, init_params, normalise, train_embedding
 
-SNAPSHOTS = 40
+SNAPSHOTS = 40  # of the unrolling
 SEEDS = 5  # of the settings as given; each change of --sweep has one
 SWEEP = [
     {},
@@ -31,25 +31,17 @@ SWEEP = [
 
 def add_arguments(parser):
     parser.add_argument("--step", type=int, default=1, help="degrees between views (%(default)s)")
-    parser.add_argument(
-        "--held-out", type=float, default=0.2, help="share of views kept from training (%(default)s)"
-    )
+    parser.add_argument("--held-out", type=float, default=0.2, help="share of views kept from training (%(default)s)")
     parser.add_argument("--patch", type=int, default=1, help="hold out squares of N x N views (%(default)s)")
     default = Config()
     parser.add_argument("--hidden", type=int, default=default.hidden, help="hidden units (%(default)s)")
-    parser.add_argument(
-        "--margin", type=float, default=default.margin, help="m of Eq. 1, in units of z (%(default)s)"
-    )
+    parser.add_argument("--margin", type=float, default=default.margin, help="m of Eq. 1, in units of z (%(default)s)")
     parser.add_argument("--near", type=int, default=default.near, help="near pairs a step (%(default)s)")
-    parser.add_argument(
-        "--far", type=int, default=default.far, help="far pairs for each near one (%(default)s)"
-    )
+    parser.add_argument("--far", type=int, default=default.far, help="far pairs for each near one (%(default)s)")
     parser.add_argument("--squared", action="store_true", help="Hadsell's squared form of Eq. 1")
     parser.add_argument("--steps", type=int, default=default.steps, help="(%(default)s)")
     parser.add_argument("--rate", type=float, default=default.rate, help="learning rate (%(default)s)")
-    parser.add_argument(
-        "--sweep", action="store_true", help=f"{SEEDS} seeds, and each setting changed in turn; long"
-    )
+    parser.add_argument("--sweep", action="store_true", help=f"{SEEDS} seeds, and each setting changed in turn; long")
 
 
 def _config(settings):
@@ -68,7 +60,9 @@ def _sweep(args, settings):
     """Every setting of SWEEP -> OUT/sweep.json, rewritten after each run, and OUT/sweep.png."""
     views, yaw, roll = plane.load(args.step)
     path = args.out / "sweep.json"
-    rows = json.loads(path.read_text())["runs"] if args.resume and path.exists() else []
+    kept = json.loads(path.read_text()) if args.resume and path.exists() else {"runs": [], "configuration": settings}
+    require(kept["configuration"] == settings, f"{path} was made with other settings; repeat those or start afresh")
+    rows = kept["runs"]
     for change in SWEEP:
         label = ", ".join(f"{name} {value}" for name, value in change.items()) or "as it comes"
         for seed in range(args.seed, args.seed + (1 if change else SEEDS)):
@@ -80,21 +74,16 @@ def _sweep(args, settings):
             params, _ = train_embedding(
                 params, x, neighbours, config, rng, every=config.steps, title=f"{label}, seed {seed}"
             )
-            judged = metrics_plane.judge(
-                to_host(embed(to_device(params), x)), np.column_stack([yaw, roll]), training
-            )
+            judged = metrics_plane.judge(to_host(embed(to_device(params), x)), np.column_stack([yaw, roll]), training)
             seconds = round(time.perf_counter() - begun, 1)
             rows.append({"setting": label, "seed": seed, **judged["held_out"], "seconds": seconds})
             rows[-1]["degrees_between_gradients"] = judged["degrees_between_gradients"]
             files.write_json(path, {"runs": rows, "configuration": settings, "versions": versions()})
-    plots.save(plots_plane.sweep(rows), args.out / "sweep.png")
+            plots.save(plots_plane.sweep(rows), args.out / "sweep.png")
     print(f"\n{'held-out views':<16}{'R2 yaw':>26}{'R2 roll':>26}{'degrees between':>26}")
     for label in dict.fromkeys(row["setting"] for row in rows):
         runs = [row for row in rows if row["setting"] == label]
-        columns = (
-            np.array([row[name] for row in runs])
-            for name in ("r2_yaw", "r2_roll", "degrees_between_gradients")
-        )
+        columns = (np.array([row[name] for row in runs]) for name in ("r2_yaw", "r2_roll", "degrees_between_gradients"))
         cells = (f"{np.median(c):.4f} ({c.min():.4f} to {c.max():.4f})" for c in columns)
         print(f"{label:<16}" + "".join(f"{cell:>26}" for cell in cells))
 
@@ -131,24 +120,19 @@ def run(args):
         every=every,
         checkpoint=args.out / "checkpoint.npz",
         resume=args.resume,
+        settings={"seed": args.seed, **settings},
     )
     z_end = to_host(embed(to_device(params), x))
     seconds = {"training": round(time.perf_counter() - begun, 1)}
 
-    judged = {
-        when: metrics_plane.judge(z, angles, training) for when, z in (("start", z_start), ("end", z_end))
-    }
+    judged = {when: metrics_plane.judge(z, angles, training) for when, z in (("start", z_start), ("end", z_end))}
     for when, numbers in judged.items():
         for which in ("all", "held_out"):
-            values = ", ".join(
-                f"{name} {value:.4f}" for name, value in numbers[which].items() if name != "views"
-            )
+            values = ", ".join(f"{name} {value:.4f}" for name, value in numbers[which].items() if name != "views")
             print(f"{when:<6}{which:<9}{values}")
         print(f"{when:<6}gradients {numbers['degrees_between_gradients']:.1f} degrees apart")
 
-    files.write_arrays(
-        args.out / "embedding.npz", {"z_start": z_start, "z_end": z_end, "yaw": yaw, "roll": roll}
-    )
+    files.write_arrays(args.out / "embedding.npz", {"z_start": z_start, "z_end": z_end, "yaw": yaw, "roll": roll})
     middle = len(views) // 2 + len(np.unique(roll)) // 2
     shown = [0, middle, len(views) - 1]
     plots.save(plots_plane.samples(views[shown], angles[shown]), args.out / "figure_1a.png")

@@ -30,9 +30,7 @@ def _slab(outline, thickness):
     n = len(outline)
     vertices = np.array([[x, y, z] for z in (-thickness / 2, thickness / 2) for x, y in outline])
     fan = np.array([[0, i, i + 1] for i in range(1, n - 1)])
-    sides = [[i, (i + 1) % n, n + i] for i in range(n)] + [
-        [(i + 1) % n, n + (i + 1) % n, n + i] for i in range(n)
-    ]
+    sides = [[i, (i + 1) % n, n + i] for i in range(n)] + [[(i + 1) % n, n + (i + 1) % n, n + i] for i in range(n)]
     mesh = trimesh.Trimesh(vertices, np.concatenate([fan[:, ::-1], fan + n, sides]))
     mesh.fix_normals()
     return mesh
@@ -97,9 +95,7 @@ def render(yaw, roll):
     place = (np.arange(fine) + 0.5) / fine * 2 - 1
     light = LIGHT / np.linalg.norm(LIGHT)
     views = np.empty((len(yaw), SIZE, SIZE), np.uint8)
-    for view, one_yaw, one_roll in zip(
-        views, tqdm(yaw, desc="rendering", dynamic_ncols=True), roll, strict=True
-    ):
+    for view, one_yaw, one_roll in zip(views, tqdm(yaw, desc="rendering", dynamic_ncols=True), roll, strict=True):
         turn = _turn(PITCH, [1, 0, 0]) @ _turn(one_yaw, [0, 0, 1]) @ _turn(one_roll, [1, 0, 0])
         # The camera looks along +y. Turning the rays back, and not the mesh, leaves embree's tree as it is.
         x, _, z = turn @ mesh.vertices.T
@@ -109,14 +105,10 @@ def render(yaw, roll):
         ahead = np.tile(turn[1].astype(np.float32), (len(rays), 1))
         face = scene.run(rays.astype(np.float32), ahead).reshape(right.shape)
         shade = albedo * (AMBIENT + (1 - AMBIENT) * (mesh.face_normals @ (turn.T @ light)).clip(0))
-        bright = np.zeros((fine, fine))
-        bright[rows, columns] = np.append(shade, 0.0)[
-            face
-        ]  # a ray that misses has face -1: the black at the end
-        view[:] = (
-            255 / SAMPLES**2 * sum(bright[i::SAMPLES, j::SAMPLES] for i, j in np.ndindex(SAMPLES, SAMPLES))
-            + 0.5
-        )
+        rays_seen = np.zeros((fine, fine))
+        rays_seen[rows, columns] = np.append(shade, 0.0)[face]  # a miss is face -1: the black at the end
+        pixels = sum(rays_seen[i::SAMPLES, j::SAMPLES] for i, j in np.ndindex(SAMPLES, SAMPLES)) / SAMPLES**2
+        view[:] = 255 * pixels + 0.5
     return views
 
 
@@ -125,7 +117,7 @@ def load(step=1):
 
     -> views (N, 96, 96) uint8, yaw (N,), roll (N,) in degrees from the first; N = (90 / step)^2.
     """
-    require(step >= 1 and SPAN % step == 0, f"the step must divide {SPAN} degrees, not {step}")
+    require(1 <= step <= 18 and SPAN % step == 0, f"the step must divide {SPAN} and be at most 18, not {step}")
     # The name holds a checksum of this file, so another plane or camera is never read from an old cache.
     path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
     if not path.exists():
