@@ -30,7 +30,7 @@ def samples(views, angles):
 
 def embedding(z_start, z_end, angles, margin):
     """Figure 1b: z (N, 2) before and after training, coloured by yaw (left) and roll (right) -> figure."""
-    figure = Figure(figsize=(8.4, 8), layout="constrained")
+    figure = Figure(figsize=(6.6, 6.6), layout="constrained")
     axes = figure.subplots(2, 2)
     for row, z, when in zip(axes, (z_start, z_end), ("start", "end"), strict=True):
         for ax, angle, name in zip(row, angles.T, ANGLES, strict=True):
@@ -84,10 +84,11 @@ def sweep(rows):
         yticks=range(len(settings)),
         yticklabels=settings,
         xscale="log",
+        xlim=(1e-3, 1.5),
+        ylim=(len(settings) - 0.5, -0.5),
         xlabel="1 − R² on held-out views (less is better)",
     )
-    ax.invert_yaxis()
     ax.axvline(0.02, color="0.5", linestyle="--", label="R² = .98")
     ax.grid(axis="x", alpha=0.3)
-    ax.legend(loc="upper right")
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
