@@ -80,12 +80,12 @@ def _sweep(args, settings):
             rows[-1]["degrees_between_gradients"] = judged["degrees_between_gradients"]
             files.write_json(path, {"runs": rows, "configuration": settings, "versions": versions()})
             plots.save(plots_plane.sweep(rows), args.out / "sweep.png")
-    print(f"\n{'held-out views':<16}{'R2 yaw':>26}{'R2 roll':>26}{'degrees between':>26}")
+    print(f"\n{'held-out views':<16}{'R2 yaw':>28}{'R2 roll':>28}{'degrees between':>28}")
     for label in dict.fromkeys(row["setting"] for row in rows):
         runs = [row for row in rows if row["setting"] == label]
         columns = (np.array([row[name] for row in runs]) for name in ("r2_yaw", "r2_roll", "degrees_between_gradients"))
         cells = (f"{np.median(c):.4f} ({c.min():.4f} to {c.max():.4f})" for c in columns)
-        print(f"{label:<16}" + "".join(f"{cell:>26}" for cell in cells))
+        print(f"{label:<16}" + "".join(f"{cell:>28}" for cell in cells))
 
 
 def run(args):
