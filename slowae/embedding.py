@@ -1,0 +1,131 @@
+"""Eq. 1's network G_W: x -> z in two dimensions, told which views follow one another in time, no more.
+
+The Siamese copies share the batch axis. A batch's far pairs are drawn among the frames of its near pairs, so
+each frame is encoded once, however many pairs it stands in.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from slowae import losses, train
+from slowae.backend import array_module, require, to_device
+from slowae.layers import linear_backward, linear_forward, relu_backward, relu_forward
+
+
+@dataclass(frozen=True)
+class Config:
+    """The hidden layer's units; Eq. 1's margin, in units of z, and form; a batch's pairs; the descent."""
+
+    hidden: int = 200
+    margin: float = 2.0
+    squared: bool = False
+    near: int = 100  # near pairs in a batch
+    far: int = 2  # far pairs for each of them
+    steps: int = 2000
+    rate: float = 0.05
+
+    def __post_init__(self):
+        counts = (self.hidden, self.near, self.far, self.steps)
+        require(min(counts) >= 1, f"hidden, near, far and steps must be at least 1: {counts}")
+        require(self.margin > 0 and self.rate > 0, f"margin and rate must be positive: {self.margin}, {self.rate}")
+
+
+def normalise(views, training):
+    """Grey views (N, H, W) uint8 -> x (N, D) float32: mean view 0 and mean |x|^2 D over `training`.
+
+    One scale for all pixels, so distances keep their proportions; with it plain gradient descent works.
+    """
+    x = views.reshape(len(views), -1).astype(np.float32)
+    x -= x[training].mean(0)
+    x /= x[training].std()
+    return x
+
+
+def init_params(rng, inputs, hidden):
+    """He's normal weights, biases 0 -> W_1 (inputs, hidden), b_1, W_2 (hidden, 2), b_2, float32."""
+    W_1, W_2 = (
+        rng.standard_normal(shape, dtype=np.float32) * np.sqrt(gain / shape[0], dtype=np.float32)
+        for gain, shape in ((2, (inputs, hidden)), (1, (hidden, 2)))
+    )
+    return {"W_1": W_1, "b_1": np.zeros(hidden, np.float32), "W_2": W_2, "b_2": np.zeros(2, np.float32)}
+
+
+def _forward(params, x):
+    a, _ = linear_forward(x, params["W_1"], params["b_1"])
+    h, relu_cache = relu_forward(a)
+    z, linear_cache = linear_forward(h, params["W_2"], params["b_2"])
+    return z, relu_cache, linear_cache
+
+
+def embed(params, x):
+    """z = G_W(x): x (N, D) -> z (N, 2)."""
+    return _forward(params, x)[0]
+
+
+def loss_and_gradients(params, batch, config):
+    """Eq. 1 over a batch -> its mean over pairs, gradients keyed as params.
+
+    batch: frames x (N, D); pair p joins the frames first[p] and second[p], (P,) integers; near (P,) bool.
+    """
+    x, first, second, near = batch
+    z, relu_cache, linear_cache = _forward(params, x)
+    loss, dz_first, dz_second = losses.drlim(z[first], z[second], near, config.margin, config.squared)
+
+    xp = array_module(z)
+    dz = xp.zeros_like(z)
+    xp.add.at(dz, first, dz_first)  # a frame stands in several pairs
+    xp.add.at(dz, second, dz_second)
+    dh, dW_2, db_2 = linear_backward(dz, linear_cache)
+    da = relu_backward(dh, relu_cache)
+    # linear_backward's other two gradients; the views need none, and theirs would cost a third of the step.
+    return loss, {"W_1": x.T @ da, "b_1": da.sum(0), "W_2": dW_2, "b_2": db_2}
+
+
+def _pair_code(i, j):
+    """One number for the views i and j, in either order."""
+    return np.minimum(i, j) * 2**32 + np.maximum(i, j)
+
+
+def draw_pairs(rng, neighbours, config):
+    """Near pairs out of `neighbours` (P, 2), and `far` times as many at random among their frames.
+
+    -> frames (2 near,), indices of views; first, second (P,), which index frames; near (P,) bool. A random
+    pair that happens to be neighbours is near too, and so is a view with itself, whose |dz| is always 0.
+    """
+    frames = neighbours[rng.integers(len(neighbours), size=config.near)].T.ravel()
+    t = np.arange(config.near)
+    any_first, any_second = rng.integers(len(frames), size=(2, config.near * config.far))
+    first, second = np.concatenate([t, any_first]), np.concatenate([t + config.near, any_second])
+    i, j = frames[first], frames[second]
+    return frames, first, second, np.isin(_pair_code(i, j), _pair_code(*neighbours.T)) | (i == j)
+
+
+def train_embedding(params, x, neighbours, config, rng, *, settings=None, **options):
+    """Fit G_W to x (N, D), on the chosen backend, told only which views are `neighbours` (P, 2) in time.
+
+    `settings` and `options` go to train.fit -> params on the host, history. Other views are never looked at.
+    """
+    neighbours = np.asarray(neighbours)
+    require(
+        neighbours.ndim == 2
+        and neighbours.shape[1] == 2
+        and len(neighbours) > 0
+        and 0 <= neighbours.min() <= neighbours.max() < len(x),
+        f"neighbours must be pairs (P, 2) of indices of the {len(x)} views",
+    )
+
+    def draw(rng):
+        frames, *pairs = (to_device(part) for part in draw_pairs(rng, neighbours, config))
+        return x[frames], *pairs
+
+    return train.fit(
+        lambda params, batch: loss_and_gradients(params, batch, config),
+        params,
+        draw,
+        rng,
+        steps=config.steps,
+        rate=config.rate,
+        settings=asdict(config) | (settings or {}),
+        **options,
+    )
