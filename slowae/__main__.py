@@ -11,6 +11,7 @@ from slowae.commands import number
 
 COMMANDS = {
     "train": "the first convolutional layer on real video, and the table of temporal coherence",
+    "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
@@ -18,6 +19,7 @@ EXAMPLES = """examples:
   python -m slowae --video holiday/ --beta 2     on your own videos
   python -m slowae --resume                      go on after Ctrl-C, or after a crash
   python -m slowae --backend cupy                on a GPU
+  python -m slowae plane                         Figure 1: two angles found from images alone
   python -m slowae fetch                         the larger corpus, about 93 MB
   python -m slowae train --help                  all options of a command
 commands:

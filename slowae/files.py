@@ -48,6 +48,14 @@ def read_arrays(path):
         raise ValueError(f"{path} is damaged or not an .npz of arrays; delete it and start afresh") from error
 
 
+def read_json(path):
+    """.json -> what it holds. ValueError if the file is damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged; delete it and start afresh") from error
+
+
 def write_json(path, value):
     """Anything JSON can hold -> an indented .json."""
     with replacing(path) as file:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from strict import Strict
 
-from slowae import embedding, plots, plots_plane, train
+from slowae import embedding, plots, train
 from slowae.backend import array_module, to_device, to_host
 from slowae.commands import plane as command
 from slowae.data import plane
@@ -27,6 +27,7 @@ from slowae.embedding import (
 )
 from slowae.gradcheck import check_gradients
 from slowae.metrics_plane import judge, linear_map, trustworthiness
+from slowae.plots import plane as plots_plane
 
 CHAIN = np.column_stack([np.arange(29), np.arange(1, 30)])  # 30 views in one sequence
 

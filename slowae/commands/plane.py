@@ -1,16 +1,16 @@
 """Figure 1: Eq. 1 unrolls the views of a turning toy plane until its two angles lie straight and square."""
 
-import json
 import time
 from dataclasses import asdict
 
 import numpy as np
 
-from slowae import files, metrics_plane, plots, plots_plane
+from slowae import files, metrics_plane, plots
 from slowae.backend import chosen, require, to_device, to_host
 from slowae.commands import peak_mb, versions
 from slowae.data import plane
 from slowae.embedding import Config, embed, init_params, normalise, train_embedding
+from slowae.plots import plane as plots_plane
 
 SNAPSHOTS = 40  # of the unrolling
 SEEDS = 5  # of the settings as given; each change of --sweep has one
@@ -60,7 +60,7 @@ def _sweep(args, settings):
     """Every setting of SWEEP -> OUT/sweep.json, rewritten after each run, and OUT/sweep.png."""
     views, yaw, roll = plane.load(args.step)
     path = args.out / "sweep.json"
-    kept = json.loads(path.read_text()) if args.resume and path.exists() else {"runs": [], "configuration": settings}
+    kept = files.read_json(path) if args.resume and path.exists() else {"runs": [], "configuration": settings}
     require(kept["configuration"] == settings, f"{path} was made with other settings; repeat those or start afresh")
     rows = kept["runs"]
     for change in SWEEP:

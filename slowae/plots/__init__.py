@@ -1,6 +1,6 @@
-"""Every figure, from arrays: each function returns a matplotlib Figure, which a notebook shows and `save` writes.
+"""Every figure, from arrays; here those of the convolutional model.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart.
+Each function returns a matplotlib Figure, which a notebook shows and `save` writes. Colours are Okabe and Ito's, which colour-blind readers tell apart.
 """
 
 import numpy as np
