@@ -1,6 +1,7 @@
 """Every figure, from arrays; here those of the convolutional model.
 
-Each function returns a matplotlib Figure, which a notebook shows and `save` writes. Colours are Okabe and Ito's, which colour-blind readers tell apart.
+Each function returns a matplotlib Figure, which a notebook shows and `save` writes. Colours are Okabe and Ito's, which
+colour-blind readers tell apart.
 """
 
 import numpy as np
