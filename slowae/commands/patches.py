@@ -49,9 +49,8 @@ def project_except(name):
     return project
 
 
-def learn(name, config, x, watched, args, steps, project=optim.project):
-    """Train on x (2, P, D) -> params, history. Checkpoint: OUT/NAME.checkpoint.npz."""
-    rng = np.random.default_rng(args.seed)
+def learn(name, config, start, x, watched, args, steps, project=optim.project):
+    """Train on x (2, P, D) from the parameters `start` -> params, history. Checkpoint: OUT/NAME.checkpoint.npz."""
 
     def gradients(params, batch):
         loss, grads = model.loss_and_gradients(params, batch, config)
@@ -64,9 +63,9 @@ def learn(name, config, x, watched, args, steps, project=optim.project):
 
     return train.fit(
         gradients,
-        model.init_params(rng, (x.shape[2], UNITS)),
+        start,
         draw,
-        rng,
+        np.random.default_rng(args.seed),
         steps=steps,
         rate=args.rate,
         project=project,
@@ -80,6 +79,7 @@ def learn(name, config, x, watched, args, steps, project=optim.project):
             "pairs": x.shape[1],
             **asdict(config),
         },
+        every=max(10, steps // 60),
         title=name,
     )
 
@@ -137,12 +137,16 @@ def run(args):
     }
     begun = time.perf_counter()
     learned, histories = {}, {}
-    for name, config in configs.items():
-        learned[name], histories[name] = learn(name, config, x, watched, args, args.steps)
+
+    def run_once(name, like, start, steps, project=optim.project):
+        learned[name], histories[name] = learn(name, configs[like], start, x, watched, args, steps, project)
+
+    start_at = model.init_params(np.random.default_rng(args.seed), (x.shape[2], UNITS))
+    run_once("alpha0", "alpha0", start_at, args.steps)
+    run_once("sparse", "sparse", learned["alpha0"], args.steps)
     trained = time.perf_counter() - begun
-    short = max(1, args.steps // 4)
-    for name, run_like, free in (("free_norm", "sparse", "W_d"), ("free_bias", "alpha0", "b_e")):
-        learned[name], histories[name] = learn(name, configs[run_like], x, watched, args, short, project_except(free))
+    run_once("free_norm", "sparse", learned["alpha0"], max(1, args.steps // 4), project_except("W_d"))
+    run_once("free_bias", "alpha0", start_at, max(1, args.steps // 4), project_except("b_e"))
 
     units, results = {}, {}
     for name, config in configs.items():
