@@ -92,5 +92,5 @@ def coherence(units, rng, group=4, draws=200):
     for name, (values, spread_of) in quantities.items():
         within = float(np.nanmean(spread_of(values)))
         regrouped = float(np.mean([np.nanmean(spread_of(rng.permutation(values))) for _ in range(draws)]))
-        found[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped}
+        found[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else np.nan}
     return found

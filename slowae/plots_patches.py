@@ -6,16 +6,6 @@ from matplotlib.figure import Figure
 from slowae.plots import COLOURS, filter_mosaic
 
 
-def slowest_groups(bases):
-    """{title: atoms (S, S, 1, K), slowest group first} -> Figure 2: each block is a pool group of four."""
-    figure = Figure(figsize=(5.6 * len(bases), 6), layout="constrained")
-    for axes, (title, W) in zip(figure.subplots(1, len(bases), squeeze=False)[0], bases.items(), strict=True):
-        axes.imshow(filter_mosaic(W), interpolation="nearest")
-        axes.set_title(title, fontsize=11)
-        axes.axis("off")
-    return figure
-
-
 def measures(units, coherences, side):
     """{run: units}, {run: coherence} of gabor.measure and gabor.coherence, patches of `side` pixels -> three panels."""
     figure = Figure(figsize=(13, 3.6), layout="constrained")
@@ -54,9 +44,8 @@ def degeneracy(histories, panels, title, atoms=None):
     last = min(history[-1]["step"] for history in histories.values())
     for axes, (key, label) in zip(every, panels.items(), strict=False):
         for i, (name, history) in enumerate(histories.items()):
-            steps, values = zip(*((row["step"], row[key]) for row in history if row["step"] <= last), strict=True)
-            axes.plot(steps, values, color=COLOURS[i], label=name)
-        axes.set(xlabel="step", ylabel=label)
+            axes.plot([row["step"] for row in history], [row[key] for row in history], color=COLOURS[i], label=name)
+        axes.set(xlabel="step", ylabel=label, xlim=(0, last))
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     every[0].legend(fontsize=8)

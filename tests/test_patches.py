@@ -202,7 +202,7 @@ def arguments(tmp_path, **changes):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     args = parser.parse_args([])
-    vars(args).update(out=tmp_path / "out", seed=0, resume=False, backend=None, steps=8, batch=8, **changes)
+    vars(args).update(out=tmp_path / "out", seed=0, resume=False, backend=None, steps=8, batch=8, rate=1e-5, **changes)
     return args
 
 
@@ -247,6 +247,7 @@ def test_the_command_end_to_end_and_resumed(tmp_path, monkeypatch):
 
     (args.out / "sparse.checkpoint.npz").unlink()
     args.resume = True
+    monkeypatch.setattr(command.plots, "save", lambda figure, path: None)  # drawn once is enough
     command.run(args)  # alpha0 is read back, sparse is trained again: both the same bits
     with np.load(args.out / "dictionary.npz") as arrays:
         for name, value in arrays.items():
