@@ -206,6 +206,33 @@ def arguments(tmp_path, **changes):
     return args
 
 
+def test_a_batch_is_pairs_and_biases_learn_slower(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 30, SIDE**2), dtype=np.float32)
+    batches, real = [], model.loss_and_gradients
+
+    def spy(params, batch, config):
+        batches.append(batch)
+        return real(params, batch, config)
+
+    monkeypatch.setattr(model, "loss_and_gradients", spy)
+    monkeypatch.setattr(command, "UNITS", 16)
+    config, args = model.Config(0.5, 1.0, command.GROUP, size=1), arguments(tmp_path)
+    start = model.init_params(rng, (SIDE**2, 16))
+    start["b_e"] -= 1
+    params, _ = command.learn("a", config, start, x, x.reshape(60, -1), args, 1)
+    batch = batches[0]
+    assert batch.shape == (2 * args.batch, SIDE**2)
+    for first, second in zip(batch[: args.batch], batch[args.batch :], strict=True):
+        i = np.flatnonzero((x[0] == first).all(1))
+        assert len(i) == 1 and (x[1, i[0]] == second).all()
+    _, grads = real(start, batch, config)
+    np.testing.assert_allclose(params["W_e"], start["W_e"] - args.rate * grads["W_e"], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        params["b_e"], start["b_e"] - args.rate * command.BIAS_RATE * grads["b_e"], rtol=1e-6, atol=1e-8
+    )
+
+
 def test_training_never_mixes_host_arrays_into_the_devices(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     to_device = lambda value: Strict.of(value)  # noqa: E731

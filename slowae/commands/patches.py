@@ -19,11 +19,12 @@ RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0"}
 def add_arguments(parser):
     parser.add_argument("--video", type=Path, help="a video file or a folder of them (default: clips that come along)")
     parser.add_argument("--pairs", type=int, default=85000, help="pairs of patches to extract (%(default)s)")
-    parser.add_argument("--steps", type=int, default=12000, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, default=10000, help="(%(default)s)")
     parser.add_argument("--batch", type=int, default=128, help="pairs a step (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.002, help="learning rate (%(default)s)")
-    parser.add_argument("--alpha", type=float, default=0.6, help="weight of sparsity in Figure 2b (%(default)s)")
-    parser.add_argument("--beta", type=float, default=8.0, help="weight of slowness, in both (%(default)s)")
+    parser.add_argument("--beta", type=float, default=8.0, help="weight of slowness at alpha = 0 (%(default)s)")
+    parser.add_argument("--alpha", type=float, default=1.0, help="weight of sparsity in the second run (%(default)s)")
+    parser.add_argument("--beta-sparse", type=float, default=4.0, help="weight of slowness there (%(default)s)")
     parser.add_argument("--epsilon", type=float, default=0.3, help="of ZCA, in mean eigenvalues (%(default)s)")
 
 
@@ -133,7 +134,7 @@ def run(args):
     tested = tested.reshape(-1, x.shape[2])
     configs = {
         "alpha0": model.Config(0.0, args.beta, GROUP, size=1),
-        "sparse": model.Config(args.alpha, args.beta, GROUP, size=1),
+        "sparse": model.Config(args.alpha, args.beta_sparse, GROUP, size=1),
     }
     learned, histories = {}, {}
 
