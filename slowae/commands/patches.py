@@ -19,7 +19,7 @@ RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0"}
 def add_arguments(parser):
     parser.add_argument("--video", type=Path, help="a video file or a folder of them (default: clips that come along)")
     parser.add_argument("--pairs", type=int, default=85000, help="pairs of patches to extract (%(default)s)")
-    parser.add_argument("--steps", type=int, default=10000, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, default=14000, help="(%(default)s)")
     parser.add_argument("--batch", type=int, default=128, help="pairs a step (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.002, help="learning rate (%(default)s)")
     parser.add_argument("--beta", type=float, default=8.0, help="weight of slowness at alpha = 0 (%(default)s)")

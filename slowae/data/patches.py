@@ -1,7 +1,8 @@
 """Full-resolution video -> pairs of 20 x 20 grey patches, from places and times that move (Section 4.1).
 
-A pair is one place in two adjacent native frames. Each frame is laid out in cells at a random offset; those that move,
-and can be followed, are kept, flat ones thinned, and at most PER_FRAME drawn: no frame, and no video, rules the rest.
+A pair is one place in two adjacent native frames: five frames apart, two thirds as many can be followed. Each frame is
+laid out in cells at a random offset; those that move and can be followed are kept, flat ones thinned, and at most
+PER_FRAME drawn, so that no frame, and no video, rules the rest.
 """
 
 import warnings
