@@ -13,13 +13,14 @@ from slowae.data import patches, sources, video, whitening
 
 UNITS, GROUP, SLOWEST = 512, 4, 32
 BIAS_RATE = 0.1  # the biases learn this much slower: at the full rate the first steps silence units for good
+BIAS_RATE_DENSE = 0.01  # at alpha = 0, where a negative bias only keeps a group from learning
 RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0"}
 
 
 def add_arguments(parser):
     parser.add_argument("--video", type=Path, help="a video file or a folder of them (default: clips that come along)")
     parser.add_argument("--pairs", type=int, default=85000, help="pairs of patches to extract (%(default)s)")
-    parser.add_argument("--steps", type=int, default=14000, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, default=10000, help="(%(default)s)")
     parser.add_argument("--batch", type=int, default=128, help="pairs a step (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.002, help="learning rate (%(default)s)")
     parser.add_argument("--beta", type=float, default=8.0, help="weight of slowness at alpha = 0 (%(default)s)")
@@ -50,12 +51,12 @@ def project_except(name):
     return project
 
 
-def learn(name, config, start, x, watched, args, steps, project=optim.project):
+def learn(name, config, start, x, watched, args, steps, project=optim.project, bias_rate=BIAS_RATE):
     """Train on x (2, P, D) from the parameters `start` -> params, history. Checkpoint: OUT/NAME.checkpoint.npz."""
 
     def gradients(params, batch):
         loss, grads = model.loss_and_gradients(params, batch, config)
-        grads["b_e"] *= BIAS_RATE
+        grads["b_e"] *= bias_rate
         return loss, grads
 
     def draw(rng):
@@ -138,11 +139,11 @@ def run(args):
     }
     learned, histories = {}, {}
 
-    def learn_as(name, like, start, steps, project=optim.project):
-        learned[name], histories[name] = learn(name, configs[like], start, x, watched, args, steps, project)
+    def learn_as(name, like, start, steps, *how):
+        learned[name], histories[name] = learn(name, configs[like], start, x, watched, args, steps, *how)
 
     began, drawn = time.perf_counter(), model.init_params(np.random.default_rng(args.seed), (x.shape[2], UNITS))
-    learn_as("alpha0", "alpha0", drawn, args.steps)
+    learn_as("alpha0", "alpha0", drawn, args.steps, optim.project, BIAS_RATE_DENSE)
     # Sparsity comes last: from a random start it silences units before slowness has made them alike in their groups.
     learn_as("sparse", "sparse", learned["alpha0"], args.steps)
     trained = time.perf_counter() - began
@@ -209,7 +210,7 @@ def run(args):
             "data": {"videos": [path.name for path in paths], "split": how, "pairs": sizes},
             "configuration": {
                 "units": UNITS,
-                "bias_rate": BIAS_RATE,
+                "bias_rate": {"alpha0": BIAS_RATE_DENSE, "others": BIAS_RATE},
                 **{name: asdict(config) for name, config in configs.items()},
                 **{name: getattr(args, name) for name in ("steps", "batch", "rate", "epsilon", "pairs")},
             },
