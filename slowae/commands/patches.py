@@ -13,7 +13,7 @@ from slowae.data import patches, sources, video, whitening
 
 UNITS, GROUP, SLOWEST = 512, 4, 32
 BIAS_RATE = 0.1  # the biases learn this much slower: at the full rate the first steps silence units for good
-BIAS_RATE_DENSE = 0.01  # at alpha = 0, where a negative bias only keeps a group from learning
+BIAS_RATE_DENSE = 0.01  # at alpha = 0: at 0.1, groups of high frequency drift to negative biases and stay noise
 RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0"}
 
 
