@@ -1,0 +1,57 @@
+"""The figures of `python -m slowae patches`, from arrays: each function returns a matplotlib Figure."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from slowae.plots import COLOURS, filter_mosaic
+
+
+def measures(units, coherences, side):
+    """{run: units}, {run: coherence} of gabor.measure and gabor.coherence, patches of `side` pixels -> three panels."""
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for i, (name, found) in enumerate(coherences.items()):
+        places = np.arange(len(found)) + 0.36 * (i - 0.5)
+        bars = left.bar(places, [row["ratio"] for row in found.values()], 0.36, color=COLOURS[i], label=name)
+        left.bar_label(bars, fmt="%.2f", fontsize=8)
+    left.axhline(1, color="black", linestyle=":", linewidth=1)
+    left.set_xticks(np.arange(len(found)), list(found))
+    left.set(ylabel="spread within groups /\nrandom regrouping", title="do pooled units belong together?")
+    left.margins(y=0.12)
+    for i, (name, found) in enumerate(units.items()):
+        edges = np.linspace(0, side**2, 33)
+        middle.hist(found["area"], edges, color=COLOURS[i], alpha=0.6, label=f"{name}: mean {found['area'].mean():.0f}")
+        phase = np.where(found["blob"], np.nan, found["phase"]).reshape(-1, 4)
+        apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(4, 1)]
+        apart = np.abs((apart + 180) % 360 - 180)
+        right.hist(
+            apart[np.isfinite(apart)], np.arange(0, 181, 10), color=COLOURS[i], alpha=0.6, label=name, density=True
+        )
+    middle.set(xlabel=f"effective area, pixels (whole patch: {side**2})", ylabel="units", title="how local is a unit?")
+    right.set(xlabel="phase between two units of a group, degrees", ylabel="density", xticks=np.arange(0, 181, 45))
+    right.set_title("quadrature, not copies")
+    for axes in (left, middle, right):
+        axes.legend(fontsize=8)
+    return figure
+
+
+def degeneracy(histories, panels, title, atoms=None):
+    """{name: history of train.fit}, {key: axis label} -> those keys over the steps; {title: atoms (S, S, 1, K)}."""
+    atoms = atoms or {}
+    count = len(panels) + len(atoms)
+    figure = Figure(figsize=(3.6 * count, 3.4), layout="constrained")
+    every = figure.subplots(1, count)
+    last = min(history[-1]["step"] for history in histories.values())
+    for axes, (key, label) in zip(every, panels.items(), strict=False):
+        for i, (name, history) in enumerate(histories.items()):
+            axes.plot([row["step"] for row in history], [row[key] for row in history], color=COLOURS[i], label=name)
+        axes.set(xlabel="step", ylabel=label, xlim=(0, last))
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    every[0].legend(fontsize=8)
+    for axes, (name, W) in zip(every[len(panels) :], atoms.items(), strict=True):
+        axes.imshow(filter_mosaic(W), interpolation="nearest")
+        axes.set_title(name, fontsize=10)
+        axes.axis("off")
+    figure.suptitle(title, fontsize=11)
+    return figure

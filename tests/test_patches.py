@@ -1,0 +1,281 @@
+"""Pairs of patches from synthetic films, and the command that learns from them."""
+
+import argparse
+import json
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds
+from strict import Strict
+
+from slowae import model, optim
+from slowae.commands import patches as command
+from slowae.data import patches, video
+from slowae.data.patches import FOLLOWED, MOVING, PER_FRAME, SIDE, draw_pairs, load_pairs, read_pairs
+from slowae.data.whitening import fit_whitening
+
+
+def write_film(path, frames, rate=24):
+    """frames (T, H, W) uint8 -> a lossless grey film."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "gray"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return path
+
+
+def texture(rng, height, width, coarse=8):
+    """Blocks of random grey (height, width), 70..150: contrast enough, and much alike after a move of one pixel."""
+    blocks = rng.choice([70, 150], (height // coarse + 1, width // coarse + 1)).repeat(coarse, 0).repeat(coarse, 1)
+    return blocks[:height, :width].astype(np.uint8)
+
+
+def moving_film(rng, length, height=96, width=128):
+    """A texture that moves one pixel a frame, (length, height, width)."""
+    world = texture(rng, height, width + length)
+    return np.stack([world[:, t : t + width] for t in range(length)])
+
+
+@settings(max_examples=10)
+@given(seeds, st.integers(SIDE, 90), st.integers(SIDE, 90))
+def test_a_pair_is_one_place_in_both_frames(seed, height, width):
+    rng = np.random.default_rng(seed)
+    film = moving_film(rng, 2, height, width)
+    pairs = draw_pairs(*film, rng)
+    assert pairs.dtype == np.uint8 and pairs.shape[1:] == (2, SIDE, SIDE) and len(pairs) <= PER_FRAME
+    windows = np.lib.stride_tricks.sliding_window_view(film, (SIDE, SIDE), (1, 2))
+    for pair in pairs:
+        assert (windows == pair[:, None, None]).all((0, 3, 4)).any()
+
+
+def test_what_moves_is_drawn_and_what_does_not_is_not():
+    rng = np.random.default_rng(0)
+    before, after = moving_film(rng, 2, 400, 400)
+    assert len(draw_pairs(before, after, rng)) == PER_FRAME
+    assert len(draw_pairs(before, before, rng)) == 0  # still
+    assert len(draw_pairs(before, before + np.uint8(MOVING), rng)) == PER_FRAME  # just enough
+    assert len(draw_pairs(before, before + np.uint8(MOVING - 1), rng)) == 0
+    assert len(draw_pairs(before, 220 - before, rng)) == 0  # moves, but cannot be followed
+    after = np.roll(before, 4, 1)  # some cells can be followed
+    for pair in draw_pairs(before, after, rng).astype(float):
+        change = np.abs(pair[0] - pair[1]).mean()
+        assert MOVING <= change <= FOLLOWED * pair.std((1, 2)).mean()
+
+
+def test_flat_cells_are_thinned_in_proportion_to_their_contrast():
+    rng = np.random.default_rng(0)
+    before = 100 + 4 * texture(rng, 60, 80, coarse=1).clip(0, 1) - 8 * (texture(rng, 60, 80, 1) > 100).astype(np.uint8)
+    after = before + np.uint8(2)
+    contrast = before.std()
+    assert 3 < contrast < 5
+    kept = np.mean([len(draw_pairs(before, after, rng)) for _ in range(400)])
+    offered = np.mean([((60 - a) // SIDE) * ((80 - b) // SIDE) for a in range(SIDE) for b in range(SIDE)])
+    np.testing.assert_allclose(kept / offered, contrast / patches.TEXTURED, rtol=0.15)
+
+
+def film_with_a_cut(rng, path):
+    """Two shots that only the cut rule tells apart: the second is the first, brighter; its pair could be followed."""
+    film = moving_film(rng, 12)
+    film[7:] += 24
+    return write_film(path, film)
+
+
+def test_no_pair_crosses_a_cut(tmp_path, monkeypatch):
+    path = film_with_a_cut(np.random.default_rng(0), tmp_path / "cut.mkv")
+
+    def crossing(pairs):
+        return int(((pairs[:, 0].max((1, 2)) <= 150) & (pairs[:, 1].max((1, 2)) > 150)).sum())
+
+    pairs, shots = read_pairs(path, 10000, np.random.default_rng(1))
+    assert crossing(pairs) == 0 and len(pairs) > 100
+    np.testing.assert_array_equal(shots, pairs[:, 0].max((1, 2)) > 150)
+    monkeypatch.setattr(patches, "find_cuts", lambda frames: np.array([], int))
+    pairs, shots = read_pairs(path, 10000, np.random.default_rng(1))
+    assert crossing(pairs) > 0 and set(shots) == {0}  # the film does tempt
+
+
+def test_no_more_than_asked_in_order_and_from_all_times(tmp_path):
+    rng = np.random.default_rng(0)
+    film = moving_film(rng, 60, 64, 64)
+    film = (film // 2 + np.arange(60, dtype=np.uint8)[:, None, None]).astype(np.uint8)  # brightness tells the time
+    path = write_film(tmp_path / "a.mkv", film)
+    everything, _ = read_pairs(path, 10000, np.random.default_rng(1))
+    some, shots = read_pairs(path, 80, np.random.default_rng(1))
+    assert len(some) == len(shots) == 80 < len(everything)
+    time = some[:, 0].min((1, 2)).astype(int) - 35
+    assert (np.diff(time) >= 0).all()
+    # Every pair has the same chance: the mean time of 80 out of 60 frames' pairs has a standard error of 2.
+    assert abs(time.mean() - (everything[:, 0].min((1, 2)).astype(int) - 35).mean()) < 7
+    again, _ = read_pairs(path, 80, np.random.default_rng(1))
+    np.testing.assert_array_equal(some, again)
+
+
+def test_load_pairs_makes_one_scene_of_each_shot(tmp_path):
+    rng = np.random.default_rng(0)
+    path = film_with_a_cut(rng, tmp_path / "cut.mkv")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    with pytest.warns(UserWarning, match=r"broken\.mp4 cannot be read"):
+        scenes = load_pairs([path, broken], 150, rng)
+    assert [(s.video, s.shot, s.step) for s in scenes] == [("cut.mkv", 0, 1), ("cut.mkv", 1, 1)]
+    assert all(s.frames.shape[1:] == (2, SIDE, SIDE) for s in scenes)
+    total = sum(len(s.frames) for s in scenes)
+    assert 80 < total < 190
+    parts, _ = video.split_scenes(scenes)
+    assert sum(len(s.frames) for part in parts.values() for s in part) <= total
+
+
+def test_one_video_does_not_rule_the_rest(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [write_film(tmp_path / "long.mkv", moving_film(rng, 80))]
+    paths += [write_film(tmp_path / f"{i}.mkv", moving_film(rng, 3)) for i in range(9)]
+    scenes = load_pairs(paths, 100, rng)
+    assert sum(len(s.frames) for s in scenes if s.video == "long.mkv") <= patches.FAIR * 10
+
+
+def test_bad_input_is_one_sentence(tmp_path):
+    rng = np.random.default_rng(0)
+    still = write_film(tmp_path / "still.mkv", np.repeat(texture(rng, 64, 64)[None], 4, 0))
+    with pytest.raises(ValueError, match="nothing moves"):
+        load_pairs([still], 100, rng)
+    small = write_film(tmp_path / "small.mkv", moving_film(rng, 4, 24, 40))
+    with pytest.raises(ValueError, match=r"small\.mkv is 40 x 24 pixels, smaller than 32 x 32"):
+        load_pairs([small], 100, rng)
+    with pytest.raises(ValueError, match="ask for more"):
+        load_pairs([still, small], 1, rng)
+
+
+def scenes_of_noise(rng, pairs=60):
+    frames = rng.integers(0, 256, (pairs, 2, SIDE, SIDE), dtype=np.uint8)
+    return [video.Scene("a", 0, 1, frames[:20]), video.Scene("a", 1, 1, frames[20:])], frames
+
+
+def test_prepare_whitens_and_evens_out_contrast():
+    scenes, frames = scenes_of_noise(np.random.default_rng(0))
+    frames[3] //= 8  # views of the scenes: one pair of low contrast
+    whiten = fit_whitening(frames.reshape(-1, SIDE**2), 0.3)
+    x = command.prepare(scenes, whiten)
+    assert x.shape == (2, 60, SIDE**2) and x.dtype == np.float32
+    np.testing.assert_allclose((x**2).mean((0, 2)), 1, atol=0.3)
+    for i in (0, 3, 59):  # one scale for both patches of a pair: x_t to x_t' stays as it was
+        pair = np.stack([whiten(frames[i, j].reshape(1, -1))[0] for j in (0, 1)])
+        np.testing.assert_allclose(x[:, i], pair / (np.sqrt((pair**2).mean()) + 0.1), rtol=1e-4, atol=1e-5)
+
+
+def test_group_slowness_and_order_by_a_loop():
+    rng = np.random.default_rng(0)
+    config = model.Config(0.5, 1.0, command.GROUP, size=1)
+    params = model.init_params(rng, (SIDE**2, 160))
+    params["b_e"][8:12] = -1e6  # group 2 is silent
+    x = rng.standard_normal((10, SIDE**2)).astype(np.float32)
+    h = np.maximum(0, x @ params["W_e"] + params["b_e"])
+    slowness = []
+    for i in range(40):
+        z = np.sqrt((h[:, 4 * i : 4 * i + 4] ** 2).sum(1))
+        slowness.append(np.abs(z[:5] - z[5:]).mean() / z.mean() if z.any() else np.inf)
+    np.testing.assert_allclose(command.group_slowness(params, x, config), slowness, rtol=1e-4)
+    W = command.slowest_first(params, x, config)
+    assert W.shape == (SIDE, SIDE, 1, 4 * command.SLOWEST)
+    order = np.argsort(slowness)[: command.SLOWEST]
+    for place, i in enumerate(order):
+        found = W[..., 4 * place : 4 * place + 4].reshape(-1, 4)
+        np.testing.assert_array_equal(found, params["W_d"][:, 4 * i : 4 * i + 4])
+
+
+@pytest.mark.parametrize("free", ["W_d", "b_e"])
+def test_project_except_frees_one_parameter(free):
+    rng = np.random.default_rng(0)
+    params = {"W_e": rng.standard_normal((6, 4)), "b_e": rng.standard_normal(4), "W_d": rng.standard_normal((6, 4))}
+    before, projected = ({name: value.copy() for name, value in params.items()} for _ in range(2))
+    optim.project(projected)
+    command.project_except(free)(params)
+    for name in params:
+        np.testing.assert_array_equal(params[name], before[name] if name == free else projected[name])
+
+
+def arguments(tmp_path, **changes):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    args = parser.parse_args([])
+    vars(args).update(out=tmp_path / "out", seed=0, resume=False, backend=None, steps=8, batch=8, rate=1e-5, **changes)
+    return args
+
+
+def test_a_batch_is_pairs_and_biases_learn_slower(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 30, SIDE**2), dtype=np.float32)
+    batches, real = [], model.loss_and_gradients
+
+    def spy(params, batch, config):
+        batches.append(batch)
+        return real(params, batch, config)
+
+    monkeypatch.setattr(model, "loss_and_gradients", spy)
+    monkeypatch.setattr(command, "UNITS", 16)
+    config, args = model.Config(0.5, 1.0, command.GROUP, size=1), arguments(tmp_path)
+    start = model.init_params(rng, (SIDE**2, 16))
+    start["b_e"] -= 1
+    params, _ = command.learn("a", config, start, x, x.reshape(60, -1), args, 1)
+    batch = batches[0]
+    assert batch.shape == (2 * args.batch, SIDE**2)
+    for first, second in zip(batch[: args.batch], batch[args.batch :], strict=True):
+        i = np.flatnonzero((x[0] == first).all(1))
+        assert len(i) == 1 and (x[1, i[0]] == second).all()
+    _, grads = real(start, batch, config)
+    np.testing.assert_allclose(params["W_e"], start["W_e"] - args.rate * grads["W_e"], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        params["b_e"], start["b_e"] - args.rate * command.BIAS_RATE * grads["b_e"], rtol=1e-6, atol=1e-8
+    )
+
+
+def test_training_never_mixes_host_arrays_into_the_devices(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    to_device = lambda value: Strict.of(value)  # noqa: E731
+    to_host = lambda value: {n: v.get() for n, v in value.items()} if isinstance(value, dict) else value.get()  # noqa: E731
+    for module in (command, command.train):
+        monkeypatch.setattr(module, "to_device", to_device)
+        monkeypatch.setattr(module, "to_host", to_host)
+    monkeypatch.setattr(command, "UNITS", 16)
+    x = to_device(rng.standard_normal((2, 30, SIDE**2), dtype=np.float32))
+    config = model.Config(0.5, 1.0, command.GROUP, size=1)
+    watched = x[:, :10].reshape(20, -1)
+    start = model.init_params(rng, (SIDE**2, 16))
+    for project in (optim.project, command.project_except("W_d"), command.project_except("b_e")):
+        params, _ = command.learn("a", config, start, x, watched, arguments(tmp_path), 3, project)
+        assert type(params["W_d"]) is np.ndarray
+    assert command.slowest_first(params, watched, config).shape == (SIDE, SIDE, 1, 16)
+
+
+def test_the_command_end_to_end_and_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "UNITS", 32)
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        write_film(tmp_path / f"{i}.mkv", moving_film(rng, 5))
+    args = arguments(tmp_path, video=tmp_path, pairs=200)
+    command.run(args)
+    written = {path.name for path in args.out.iterdir()}
+    assert {"figure2.png", "measures.png", "free_norm.png", "free_bias.png", "results.json"} <= written
+    with np.load(args.out / "dictionary.npz") as arrays:
+        first = dict(arrays)
+    for ending in ("", "_sparse"):
+        W_d = first["W_d" + ending]
+        assert W_d.shape == first["W_e" + ending].shape == (SIDE**2, 32) and first["b_e" + ending].shape == (32,)
+        np.testing.assert_allclose((W_d**2).sum(0), 1, rtol=1e-5)
+        assert (first["b_e" + ending] <= 0).all()
+    assert first["mean"].shape == (SIDE**2,) and first["matrix"].shape == (SIDE**2, SIDE**2)
+    results = json.loads((args.out / "results.json").read_text())
+    assert set(results["runs"]) == {"alpha0", "sparse"} and results["runs"]["alpha0"]["test"]["dead"] >= 0
+    assert results["configuration"]["alpha0"]["alpha"] == 0 < results["configuration"]["sparse"]["alpha"]
+
+    (args.out / "sparse.checkpoint.npz").unlink()
+    args.resume = True
+    monkeypatch.setattr(command.plots, "save", lambda figure, path: None)  # drawn once is enough
+    command.run(args)  # alpha0 is read back, sparse is trained again: both the same bits
+    with np.load(args.out / "dictionary.npz") as arrays:
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(value, first[name])
