@@ -12,6 +12,7 @@ from slowae.commands import number
 COMMANDS = {
     "train": "the first convolutional layer on real video, and the table of temporal coherence",
     "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
+    "patches": "what Eq. 2 learns from movie patches, without and with sparsity (Figure 2)",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
@@ -20,6 +21,7 @@ EXAMPLES = """examples:
   python -m slowae --resume                      go on after Ctrl-C, or after a crash
   python -m slowae --backend cupy                on a GPU
   python -m slowae plane                         Figure 1: two angles found from images alone
+  python -m slowae patches --video films/        Figure 2: Fourier quadruples, and local edges
   python -m slowae fetch                         the larger corpus, about 93 MB
   python -m slowae train --help                  all options of a command
 commands:

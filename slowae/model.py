@@ -44,12 +44,12 @@ class Config:
 def init_params(rng, shape):
     """Filters of `shape` (F, F, C, K) or (D, K) -> W_e, b_e, W_d, float32.
 
-    Random unit-norm atoms W_d, b_e = 0, and W_e = (2 C / K) W_d: K random atoms for C numbers a place, half of them
-    rectified away, then give x_hat near x, where W_e = W_d would give K / 2C times x and SGD would diverge.
+    Random unit-norm atoms W_d, b_e = 0, and W_e = min(1, 2 C / K) W_d: K random atoms for C numbers a place, half of
+    them rectified away, then give x_hat near x, where W_e = W_d would give K / 2C times x.
     """
     W_d = rng.standard_normal(shape, dtype=np.float32)
     W_d /= np.sqrt((W_d * W_d).sum(tuple(range(len(shape) - 1))))
-    return {"W_e": W_d * (2 * shape[-2] / shape[-1]), "b_e": np.zeros(shape[-1], np.float32), "W_d": W_d}
+    return {"W_e": W_d * min(1.0, 2 * shape[-2] / shape[-1]), "b_e": np.zeros(shape[-1], np.float32), "W_d": W_d}
 
 
 def _filter_forward(x, W, b):

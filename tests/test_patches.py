@@ -152,7 +152,7 @@ def test_bad_input_is_one_sentence(tmp_path):
 
 def scenes_of_noise(rng, pairs=60):
     frames = rng.integers(0, 256, (pairs, 2, SIDE, SIDE), dtype=np.uint8)
-    return [video.Scene("a", 0, 1, frames[:20]), video.Scene("a", 1, 1, frames[20:])], frames
+    return [video.Scene("a", 0, 1, 0, frames[:20]), video.Scene("a", 1, 1, 20, frames[20:])], frames
 
 
 def test_prepare_whitens_and_evens_out_contrast():

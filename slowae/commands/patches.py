@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from slowae import files, gabor, model, optim, plots, plots_patches, train
+from slowae import files, gabor, model, optim, plots, train
 from slowae.backend import chosen, to_device, to_host
 from slowae.commands import peak_mb, versions
 from slowae.data import patches, sources, video, whitening
+from slowae.plots import patches as plots_patches
 
 UNITS, GROUP, SLOWEST = 512, 4, 32
 BIAS_RATE = 0.1  # the biases learn this much slower: at the full rate the first steps silence units for good

@@ -101,5 +101,6 @@ def load_pairs(paths, count, rng):
     for name, pairs, shots in found:
         stay = rng.random(len(pairs)) < count / total
         pairs, shots = pairs[stay], shots[stay]
-        scenes += [Scene(name, int(shot), 1, pairs[shots == shot]) for shot in np.unique(shots)]
+        firsts = zip(*np.unique(shots, return_index=True), strict=True)
+        scenes += [Scene(name, int(shot), 1, int(first), pairs[shots == shot]) for shot, first in firsts]
     return scenes
