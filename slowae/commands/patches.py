@@ -14,7 +14,7 @@ from slowae.plots import patches as plots_patches
 
 UNITS, GROUP, SLOWEST = 512, 4, 32
 BIAS_RATE = 0.1  # the biases learn this much slower: at the full rate the first steps silence units for good
-BIAS_RATE_DENSE = 0.01  # at alpha = 0: at 0.1, groups of high frequency drift to negative biases and stay noise
+BIAS_RATE_DENSE = 0.01  # at alpha = 0: of the groups that stayed noise at 0.1, most had gone to negative biases
 RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0"}
 
 

@@ -34,13 +34,13 @@ def add_arguments(parser):
         type=number(int, least=1),
         help="N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)",
     )
-    parser.add_argument("--steps", type=number(int, least=1), default=1600, help="(%(default)s)")
+    parser.add_argument("--steps", type=number(int, least=1), default=1500, help="(%(default)s)")
     parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
     parser.add_argument("--rate", type=number(float, above=0), default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
-    parser.add_argument("--beta", type=number(float, least=0), default=4.0, help="weight of slowness (%(default)s)")
+    parser.add_argument("--beta", type=number(float, least=0), default=8.0, help="weight of slowness (%(default)s)")
     parser.add_argument(
-        "--epsilon", type=number(float, least=0), default=0.1, help="of ZCA, in mean eigenvalues (%(default)s)"
+        "--epsilon", type=number(float, least=0), default=0.05, help="of ZCA, in mean eigenvalues (%(default)s)"
     )
 
 
@@ -81,9 +81,8 @@ def fit_layer(name, config, frames, pairs, watched, args):
 def evaluate(layers, whiten, scenes, by_video):
     """{name: params}, test scenes -> {space: Retrieval} with the controls, the oracle, frames and scene numbers."""
     frames, scene = video.retrieval_frames(scenes)
-    unit = {(s.video if by_video else i): None for i, s in enumerate(scenes)}
-    number = {key: n for n, key in enumerate(unit)}
-    group = np.array([number[s.video if by_video else i] for i, s in enumerate(scenes)])[scene]
+    units = [s.video if by_video else i for i, s in enumerate(scenes)]
+    group = np.unique(units, return_inverse=True)[1][scene]
     pixels = frames.astype(np.float32)
     white = whiten.on_device()(to_device(frames))
     spaces = {
@@ -97,7 +96,7 @@ def evaluate(layers, whiten, scenes, by_video):
     return retrievals, metrics.oracle_retrieval(scene, group), spaces, frames, scene
 
 
-def print_table(retrievals, oracle, chance):
+def print_table(retrievals, oracle, chance, units):
     pixels = retrievals["pixels"].auc
     print(f"\n{'representation':<22}{'temporal AUC':>12}   {'95 % interval':<16}{'of the way, pixels to oracle':>28}")
     for name, retrieval in retrievals.items():
@@ -105,6 +104,7 @@ def print_table(retrievals, oracle, chance):
         way = (retrieval.auc - pixels) / (oracle.auc - pixels) if oracle.auc > pixels else float("nan")
         print(f"{NAMES[name]:<22}{retrieval.auc:>12.3f}   {low:.3f} to {high:.3f}  {way:>28.0%}")
     print(f"{'oracle':<22}{oracle.auc:>12.3f}\n{'chance':<22}{chance:>12.3f}")
+    print(f"intervals: bootstrap over {len(np.unique(oracle.group))} {units} with {len(oracle.group)} queries")
     for other in ("random", "beta0"):
         draws = retrievals["layer1"].bootstrap() - retrievals[other].bootstrap()
         low, high = np.percentile(draws, [2.5, 97.5])
@@ -154,7 +154,7 @@ def run(args):
     by_video = how.startswith("by video")
     retrievals, oracle, spaces, test_frames, scene = evaluate(layers, args.whiten, parts["test"], by_video)
     chance = metrics.chance_auc(scene)
-    print_table(retrievals, oracle, chance)
+    print_table(retrievals, oracle, chance, "videos" if by_video else "scenes")
     similarity = {name: metrics.group_similarity(layers[name][0]["W_d"], config.group) for name in ("beta0", "layer1")}
     for name, (within, between) in similarity.items():
         last = histories[name][-1]
