@@ -38,7 +38,7 @@ def add_arguments(parser):
     parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
     parser.add_argument("--rate", type=number(float, above=0), default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
-    parser.add_argument("--beta", type=number(float, least=0), default=8.0, help="weight of slowness (%(default)s)")
+    parser.add_argument("--beta", type=number(float, least=0), default=4.0, help="weight of slowness (%(default)s)")
     parser.add_argument(
         "--epsilon", type=number(float, least=0), default=0.05, help="of ZCA, in mean eigenvalues (%(default)s)"
     )
