@@ -159,7 +159,7 @@ def test_prepare_whitens_and_evens_out_contrast():
     scenes, frames = scenes_of_noise(np.random.default_rng(0))
     frames[3] //= 8  # views of the scenes: one pair of low contrast
     whiten = fit_whitening(frames.reshape(-1, SIDE**2), 0.3)
-    x = command.prepare(scenes, whiten)
+    x = patches.prepare(scenes, whiten)
     assert x.shape == (2, 60, SIDE**2) and x.dtype == np.float32
     np.testing.assert_allclose((x**2).mean((0, 2)), 1, atol=0.3)
     for i in (0, 3, 59):  # one scale for both patches of a pair: x_t to x_t' stays as it was

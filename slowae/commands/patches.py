@@ -30,17 +30,6 @@ def add_arguments(parser):
     parser.add_argument("--epsilon", type=float, default=0.3, help="of ZCA, in mean eigenvalues (%(default)s)")
 
 
-def prepare(scenes, whiten):
-    """Scenes of pairs -> (2, P, D) float32 on the host: whitened, and each pair scaled to mean square 1.
-
-    Contrast is heavy-tailed: unscaled, a few pairs rule the gradient, and SGD must creep so as not to diverge.
-    """
-    pairs = np.concatenate([scene.frames for scene in scenes])
-    x = whiten(pairs.reshape(2 * len(pairs), -1)).reshape(len(pairs), -1)
-    x /= np.sqrt((x * x).mean(1, keepdims=True)) + 0.1
-    return np.ascontiguousarray(x.reshape(len(pairs), 2, -1).swapaxes(0, 1))
-
-
 def project_except(name):
     """optim.project, but parameter `name` left free: the two degeneracies."""
 
@@ -130,8 +119,8 @@ def run(args):
     whiten = whitening.fit_whitening(
         np.concatenate([s.frames.reshape(-1, patches.SIDE**2) for s in parts["train"]]), args.epsilon
     )
-    x = to_device(prepare(parts["train"], whiten))
-    watched, tested = (to_device(prepare(parts[part], whiten)) for part in ("validation", "test"))
+    x = to_device(patches.prepare(parts["train"], whiten))
+    watched, tested = (to_device(patches.prepare(parts[part], whiten)) for part in ("validation", "test"))
     watched = watched[:, :: max(1, watched.shape[1] // 1000)].reshape(-1, x.shape[2])
     tested = tested.reshape(-1, x.shape[2])
     configs = {

@@ -104,3 +104,14 @@ def load_pairs(paths, count, rng):
         firsts = zip(*np.unique(shots, return_index=True), strict=True)
         scenes += [Scene(name, int(shot), 1, int(first), pairs[shots == shot]) for shot, first in firsts]
     return scenes
+
+
+def prepare(scenes, whiten):
+    """Scenes of pairs -> (2, P, D) float32 on the host: whitened, and each pair scaled to mean square 1.
+
+    Contrast is heavy-tailed: unscaled, a few pairs rule the gradient, and SGD must creep so as not to diverge.
+    """
+    pairs = np.concatenate([scene.frames for scene in scenes])
+    x = whiten(pairs.reshape(2 * len(pairs), -1)).reshape(len(pairs), -1)
+    x /= np.sqrt((x * x).mean(1, keepdims=True)) + 0.1
+    return np.ascontiguousarray(x.reshape(len(pairs), 2, -1).swapaxes(0, 1))
