@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "the first convolutional layer on real video, and the table of temporal coherence",
     "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
     "patches": "what Eq. 2 learns from movie patches, without and with sparsity (Figure 2)",
+    "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
@@ -22,6 +23,7 @@ EXAMPLES = """examples:
   python -m slowae --backend cupy                on a GPU
   python -m slowae plane                         Figure 1: two angles found from images alone
   python -m slowae patches --video films/        Figure 2: Fourier quadruples, and local edges
+  python -m slowae paper                         Figures 3 to 7, stage by stage; after fetch
   python -m slowae fetch                         the larger corpus, about 93 MB
   python -m slowae train --help                  all options of a command
 commands:

@@ -56,6 +56,20 @@ def read_json(path):
         raise ValueError(f"{path} is damaged; delete it and start afresh") from error
 
 
+def write_groups(path, groups):
+    """{group: {name: array}}, for instance the parameters of several layers -> .npz with the names group/name."""
+    write_arrays(path, {f"{group}/{name}": value for group, arrays in groups.items() for name, value in arrays.items()})
+
+
+def read_groups(path):
+    """The opposite. ValueError if the file is damaged, FileNotFoundError if it is not there."""
+    groups = {}
+    for key, value in read_arrays(path).items():
+        group, _, name = key.rpartition("/")
+        groups.setdefault(group, {})[name] = value
+    return groups
+
+
 def write_json(path, value):
     """Anything JSON can hold -> an indented .json."""
     with replacing(path) as file:

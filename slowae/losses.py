@@ -1,6 +1,6 @@
-"""The terms of Eq. 1 and Eq. 2, each as its value and its gradient.
+"""The terms of Eq. 1 and Eq. 2, and the supervised loss, each as its value and its gradient.
 
-drlim is the mean over pairs. The terms of Eq. 2 are sums; `model` divides by the number of pairs.
+drlim is the mean over pairs. The others are sums; `model` and `convnet` divide by the number of pairs, or images.
 """
 
 from slowae.backend import array_module, require
@@ -55,3 +55,18 @@ def slowness(z):
     difference = z[:N] - z[N:]
     s = xp.sign(difference)
     return xp.abs(difference).sum(), xp.concatenate([s, -s])
+
+
+def cross_entropy(logits, labels):
+    """sum_n -log softmax(logits_n)[label_n], logits (N, classes), labels (N,) int -> value, dlogits (N, classes)."""
+    require(
+        logits.ndim == 2 and labels.shape == logits.shape[:1] and labels.dtype.kind in "iu",
+        f"logits {logits.shape} and labels {labels.shape} {labels.dtype} must be (N, classes) and (N,) whole numbers",
+    )
+    xp = array_module(logits)
+    right = labels[:, None] == xp.ones_like(logits).cumsum(1) - 1  # one hot
+    shifted = logits - logits.max(1, keepdims=True)  # softmax does not change, and exp cannot overflow
+    p = xp.exp(shifted)
+    total = p.sum(1, keepdims=True)
+    loss = (xp.log(total)[:, 0] - (shifted * right).sum(1)).sum()
+    return loss, p / total - right

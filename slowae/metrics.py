@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slowae.backend import array_module, require
+from slowae.backend import array_module, require, to_device, to_host
 
 K = 40
 
@@ -21,25 +21,47 @@ def unit_rows(codes):
     return flat / (norm + (norm == 0))
 
 
-def neighbours(queries, gallery, k=K, exclude=None, block=256):
+def _nearest(distance, k):
+    """distance (Q, G) -> the columns of the k smallest of each row, nearest first, ties by column (Q, k)."""
+    xp = array_module(distance)
+    kth = xp.partition(distance, k - 1, axis=1)[:, k - 1 : k]
+    near, tied = distance < kth, distance == kth
+    near |= tied & (tied.cumsum(1) <= k - near.sum(1, keepdims=True))
+    columns = near.nonzero()[1].reshape(-1, k)
+    order = xp.argsort(xp.take_along_axis(distance, columns, 1), axis=1, kind="stable")
+    return xp.take_along_axis(columns, order, 1)
+
+
+def neighbours(queries, gallery, k=K, exclude=None, block=2048, progress=iter):
     """The k nearest by cosine: queries (Q, ...), gallery (G, ...) -> indices (Q, k), nearest first, ties by index.
 
     exclude (Q,): for each query one index of the gallery, itself, that cannot be its neighbour.
+    In blocks of `block` x `block` similarities with a running top k, so beside the codes little memory is needed.
+    progress: what wraps the list of gallery blocks, say tqdm.
     ValueError if k is more than the gallery offers, or codes hold NaN or Inf.
     """
     offered = len(gallery) - (exclude is not None)
     require(1 <= k <= offered, f"{k} neighbours were asked of a gallery of {offered}")
     xp = array_module(gallery)
-    for name, codes in (("query", queries), ("gallery", gallery)):
+
+    def rows(name, codes):
         require(bool(xp.isfinite(codes).all()), f"the {name} codes hold NaN or Inf")
-    queries, gallery = unit_rows(queries), unit_rows(gallery)
-    found = []
-    for start in range(0, len(queries), block):
-        distance = -(queries[start : start + block] @ gallery.T)
-        if exclude is not None:
-            distance[xp.arange(len(distance)), exclude[start : start + block]] = xp.inf
-        found.append(xp.argsort(distance, axis=1, kind="stable")[:, :k])
-    return xp.concatenate(found)
+        return unit_rows(codes)
+
+    queries, Q = rows("query", queries), range(0, len(queries), block)
+    best = [(queries[q : q + block, :0], xp.zeros((len(queries[q : q + block]), 0), np.int64)) for q in Q]
+    for start in progress(range(0, len(gallery), block)):
+        part = rows("gallery", gallery[start : start + block])
+        for i, q in enumerate(Q):
+            distance = -(queries[q : q + block] @ part.T)
+            index = xp.broadcast_to(start + xp.arange(len(part)), distance.shape)
+            if exclude is not None:
+                distance[index == exclude[q : q + block, None]] = xp.inf
+            # What was found before stands first: its indices are lower, so ties still go by index.
+            distance, index = (xp.concatenate(pair, 1) for pair in zip(best[i], (distance, index), strict=True))
+            columns = _nearest(distance, min(k, distance.shape[1]))
+            best[i] = xp.take_along_axis(distance, columns, 1), xp.take_along_axis(index, columns, 1)
+    return xp.concatenate([index for _, index in best])
 
 
 def area(precision, recall):
@@ -49,21 +71,25 @@ def area(precision, recall):
 
 @dataclass(frozen=True)
 class Retrieval:
-    """found (Q, k): relevant frames among the k nearest, cumulative; relevant (Q,): how many there are; group (Q,)."""
+    """found (Q, k): relevant frames among the k nearest, cumulative; group (Q,), what the bootstrap resamples.
+
+    relevant (Q,): how many there are to find. None where they outnumber k by far, as the images of a class do: recall
+    is then k / 40.
+    """
 
     found: np.ndarray
-    relevant: np.ndarray
+    relevant: np.ndarray | None
     group: np.ndarray
 
     @property
     def precision(self):
         """P_k, mean over queries (k,)."""
-        return self._curves(np.ones(len(self.relevant)))[0]
+        return self._curves(np.ones(len(self.found)))[0]
 
     @property
     def recall(self):
         """R_k, mean over queries (k,)."""
-        return self._curves(np.ones(len(self.relevant)))[1]
+        return self._curves(np.ones(len(self.found)))[1]
 
     @property
     def auc(self):
@@ -73,15 +99,16 @@ class Retrieval:
     def _curves(self, weights):
         """weights (..., Q) -> P_k, R_k (..., k)."""
         weights = weights / weights.sum(-1, keepdims=True)
-        return weights @ (self.found / np.arange(1, self.found.shape[1] + 1)), weights @ (
-            self.found / self.relevant[:, None]
-        )
+        k = np.arange(1, self.found.shape[1] + 1)
+        precision = weights @ (self.found / k)
+        if self.relevant is None:
+            return precision, np.broadcast_to(k / K, precision.shape)
+        return precision, weights @ (self.found / self.relevant[:, None])
 
     def bootstrap(self, seed=0, draws=2000):
         """AUC of `draws` resamplings of the groups (draws,). The same seed resamples alike, so differences pair up."""
         groups, member = np.unique(self.group, return_inverse=True)
-        picks = np.random.default_rng(seed).integers(len(groups), size=(draws, len(groups)))
-        counts = (picks[:, :, None] == np.arange(len(groups))).sum(1)
+        counts = np.random.default_rng(seed).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), draws)
         return area(*self._curves(counts[:, member].astype(float)))
 
 
@@ -95,8 +122,17 @@ def temporal_retrieval(codes, scene, group=None):
     """codes (N, ...), scene (N,), group (N,) the video of each frame, for the bootstrap -> Retrieval."""
     require(len(codes) == len(scene), f"{len(codes)} codes, but {len(scene)} scene numbers")
     queries = middle_frames(scene)
-    indices = neighbours(codes[queries], codes, min(K, len(codes) - 1), exclude=queries)
+    codes = to_device(codes)
+    indices = to_host(neighbours(codes[queries], codes, min(K, len(codes) - 1), to_device(queries)))
     return _score(scene[indices] == scene[queries, None], queries, scene, group)
+
+
+def class_retrieval(queries, labels, gallery, gallery_labels, progress=iter):
+    """Codes and labels (Q, ...), (Q,) and (G, ...), (G,) -> Retrieval: right is what has the query's label."""
+    require(len(queries) == len(labels), f"{len(queries)} queries, but {len(labels)} labels")
+    require(len(gallery) == len(gallery_labels), f"a gallery of {len(gallery)}, but {len(gallery_labels)} labels")
+    found = to_host(neighbours(to_device(queries), to_device(gallery), progress=progress))
+    return Retrieval((gallery_labels[found] == labels[:, None]).cumsum(1), None, np.arange(len(labels)))
 
 
 def _score(hits, queries, scene, group):
@@ -111,6 +147,37 @@ def oracle_retrieval(scene, group=None):
     queries = middle_frames(scene)
     relevant = np.bincount(scene)[scene[queries]] - 1
     return _score(np.arange(min(K, len(scene) - 1)) < relevant[:, None], queries, scene, group)
+
+
+def compare(retrievals, oracle, draws=1000):
+    """{name: Retrieval}, the oracle's -> {name: what tables say}, 95 % intervals by resampling.
+
+    The AUC; its ratio to that of "pixels"; its share of the way from pixels to the oracle, None where pixels are
+    perfect; how far it is above the others.
+    """
+    drawn = {name: retrieval.bootstrap(draws=draws) for name, retrieval in retrievals.items()}
+    start, end = retrievals["pixels"].auc, oracle.auc
+    starts, ends = drawn["pixels"], oracle.bootstrap(draws=draws)
+
+    left = np.where(ends > starts, ends - starts, np.nan)  # of the way; a drawing that pixels solve says nothing
+
+    def interval(values):
+        return np.percentile(values, [2.5, 97.5]).tolist()
+
+    return {
+        name: {
+            "auc": retrieval.auc,
+            "auc_95": interval(drawn[name]),
+            "ratio": retrieval.auc / start,
+            "ratio_95": interval(drawn[name] / starts),
+            "way": (retrieval.auc - start) / (end - start) if end > start else None,
+            "way_95": interval(((drawn[name] - starts) / left)[left > 0]) if end > start else None,
+            "above_95": {other: interval(drawn[name] - values) for other, values in drawn.items()},
+            "precision": retrieval.precision.tolist(),
+            "recall": retrieval.recall.tolist(),
+        }
+        for name, retrieval in retrievals.items()
+    }
 
 
 def chance_auc(scene):

@@ -44,12 +44,12 @@ class Config:
 def init_params(rng, shape):
     """Filters of `shape` (F, F, C, K) or (D, K) -> W_e, b_e, W_d, float32.
 
-    Random unit-norm atoms W_d, b_e = 0, and W_e = min(1, 2 C / K) W_d: K random atoms for C numbers a place, half of
+    Random unit-norm atoms W_d, b_e = 0, and W_e = min(1/2, 2 C / K) W_d: K random atoms for C numbers a place, half of
     them rectified away, then give x_hat near x, where W_e = W_d would give K / 2C times x.
     """
     W_d = rng.standard_normal(shape, dtype=np.float32)
     W_d /= np.sqrt((W_d * W_d).sum(tuple(range(len(shape) - 1))))
-    return {"W_e": W_d * min(1.0, 2 * shape[-2] / shape[-1]), "b_e": np.zeros(shape[-1], np.float32), "W_d": W_d}
+    return {"W_e": W_d * min(0.5, 2 * shape[-2] / shape[-1]), "b_e": np.zeros(shape[-1], np.float32), "W_d": W_d}
 
 
 def _filter_forward(x, W, b):
@@ -74,7 +74,7 @@ def _decode_backward(dx_hat, cache):
     return dx_hat @ W_d, dx_hat.T @ h
 
 
-def _frames_per_block(x, W):
+def frames_per_block(x, W):
     """As many frames as keep the patch matrix in cache (4 MB) on the host, within 1 GB on a GPU."""
     if W.ndim == 2:
         return len(x)
@@ -103,15 +103,36 @@ def _code_forward(params, x, config):
 def encode(params, x, config):
     """z = G_W(x), any number of frames: x (N, H, W, C) -> z (N, H/size, W/size, K/group), or (N, D) -> (N, K/group)."""
     _require_frames(params, x)
-    step = _frames_per_block(x, params["W_e"])
+    step = frames_per_block(x, params["W_e"])
     parts = map_blocks(lambda i: _code_forward(params, x[i : i + step], config)[1], range(0, len(x), step))
     return array_module(x).concatenate(parts)
+
+
+def encode_stack(layers, x):
+    """layers [(params, config), ...], each trained on the codes of those before it -> the last one's code of x."""
+    for params, config in layers:
+        x = encode(params, x, config) - params.get("mean", 0)
+    return x
+
+
+def standardise(params, z):
+    """A layer whose codes of training frames are z -> the one that a layer above it is trained on.
+
+    (W_e, b_e, W_d) -> (W_e / c, b_e / c, c W_d) gives z / c, for the L2 pool is homogeneous: c makes its variance 1, so
+    that alpha and beta keep their units. `mean` (K / group,), of each map, is for encode_stack to take away: codes are
+    never negative, and where all inputs are positive the units of negative weight sum are dead from the start.
+    """
+    z = z.reshape(-1, z.shape[-1])
+    mean = z.mean(0)
+    c = float(((z - mean) ** 2).mean()) ** 0.5
+    require(c > 0, "every code is the same: the layer is dead")
+    return {"W_e": params["W_e"] / c, "b_e": params["b_e"] / c, "W_d": params["W_d"] * c, "mean": mean / c}
 
 
 def _pairs_in_blocks(x, W):
     """Index of each block of pairs -> its frames, all x_t, then all x_t'."""
     require(len(x) >= 2 and len(x) % 2 == 0, f"a batch is pairs: all x_t, then all x_t', not {len(x)} frames")
-    N, step = len(x) // 2, _frames_per_block(x, W) // 2
+    N, step = len(x) // 2, frames_per_block(x, W) // 2
     if step >= N:
         return [x]
     pairs = x.reshape(2, N, *x.shape[1:])

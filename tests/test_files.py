@@ -165,3 +165,14 @@ def test_a_damaged_npz_never_gives_wrong_numbers(tmp_path_factory, place, flip, 
     assert not cut
     for name in ARRAYS.keys() & back.keys():
         np.testing.assert_array_equal(back[name], ARRAYS[name])
+
+
+def test_groups_of_arrays_come_back(tmp_path):
+    groups = {"a": {"W": np.ones((2, 3), np.float32), "b": np.zeros(2)}, "a/c": {"W": np.arange(4)}}
+    files.write_groups(tmp_path / "groups.npz", groups)
+    found = files.read_groups(tmp_path / "groups.npz")
+    assert found.keys() == groups.keys()
+    for group, arrays in groups.items():
+        assert found[group].keys() == arrays.keys()
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(found[group][name], value)

@@ -88,7 +88,7 @@ def test_blocks_and_threads_change_nothing_but_rounding(shape, monkeypatch):
     )
     results = []
     for per_block in (2, 4, 6, 100):
-        monkeypatch.setattr(model, "_frames_per_block", lambda x, W, n=per_block: n)
+        monkeypatch.setattr(model, "frames_per_block", lambda x, W, n=per_block: n)
         loss, grads = loss_and_gradients(params, x, config)
         results.append(([loss, *grads.values()], statistics(params, x, config), encode(params, x, config)))
     for arrays, numbers, codes in results[1:]:
@@ -252,3 +252,37 @@ def test_bad_frames_get_a_sentence(x, complaint):
 def test_bad_settings_get_a_sentence(bad):
     with pytest.raises(ValueError, match=str(next(iter(bad.values())))):
         Config(**bad)
+
+
+def test_a_standardised_layer_gives_the_same_code_of_mean_0_and_variance_1():
+    rng = np.random.default_rng(0)
+    config = model.Config(group=2)
+    params = model.init_params(rng, (3, 3, 2, 4)) | {"b_e": np.full(4, -0.3, np.float32)}
+    x = rng.standard_normal((6, 4, 4, 2), dtype=np.float32)
+    z = to_host(model.encode(to_device(params), to_device(x), config))
+    scaled = to_host(model.standardise(to_device(params), to_device(z)))
+    above = to_host(model.encode_stack([(to_device(scaled), config)], to_device(x)))
+    np.testing.assert_allclose(above.mean((0, 1, 2)), 0, atol=1e-6)
+    assert (above**2).mean() == pytest.approx(1, rel=1e-5) and above.dtype == np.float32
+    c = (z - z.mean((0, 1, 2))).std()
+    np.testing.assert_allclose(above, (z - z.mean((0, 1, 2))) / c, atol=1e-5)
+    # The same reconstruction: only sparsity and slowness, at weight 0 here, are in other units.
+    free = model.Config(0, 0, group=2)
+    trained = {name: scaled[name] for name in params}
+    losses = [float(model.loss_and_gradients(to_device(p), to_device(x), free)[0]) for p in (params, trained)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    with pytest.raises(ValueError, match="dead"):
+        model.standardise(params, 0 * z)
+
+
+def test_a_stack_encodes_layer_upon_layer():
+    rng = np.random.default_rng(0)
+    below = model.init_params(rng, (3, 3, 3, 8)), model.Config(group=4, size=2)
+    above = model.init_params(rng, (3, 3, 2, 6)), model.Config(group=1, size=4)
+    x = rng.standard_normal((3, 16, 16, 3), dtype=np.float32)
+    layers, x = [(to_device(params), config) for params, config in (below, above)], to_device(x)
+    z = model.encode_stack(layers, x)
+    assert z.shape == (3, 2, 2, 6)
+    expected = model.encode(layers[1][0], model.encode(layers[0][0], x, below[1]), above[1])
+    np.testing.assert_array_equal(to_host(z), to_host(expected))
+    np.testing.assert_array_equal(to_host(model.encode_stack([], x)), to_host(x))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slowae import files, metrics, model, optim, plots, train
-from slowae.backend import chosen, to_device, to_host
+from slowae import files, metrics, model, optim, plots, spaces, train
+from slowae.backend import chosen, to_device
 from slowae.commands import number, peak_mb, versions
 from slowae.data import sources, video, whitening
 
@@ -44,15 +44,19 @@ def add_arguments(parser):
     )
 
 
-def fit_layer(name, config, frames, pairs, watched, args):
-    """Train one layer on pairs of whitened frames -> params, history. Checkpoint: OUT/NAME.checkpoint.npz."""
+def fit_layer(name, config, shape, see, frames, pairs, watched, args, **settings):
+    """Train one layer on pairs of frames -> params, history. Checkpoint: OUT/NAME.checkpoint.npz.
+
+    see: frames (N, 32, 32, 3) uint8 -> what the layer sees of them: whitened, or the code of the layers below.
+    watched: frames, all x_t, then all x_t', to log the statistics of. settings: more that a resumed run repeats.
+    """
     rng = np.random.default_rng(args.seed)
-    params = model.init_params(rng, FILTERS)
-    whiten, frames_on_device = args.whiten.on_device(), to_device(frames)
+    params = model.init_params(rng, shape)
+    frames_on_device, seen = to_device(frames), see(to_device(watched))
 
     def draw(rng):
         chosen_pairs = pairs[rng.integers(len(pairs), size=args.batch)]
-        return whiten(frames_on_device[to_device(chosen_pairs.T.ravel())])
+        return see(frames_on_device[to_device(chosen_pairs.T.ravel())])
 
     return train.fit(
         lambda params, x: model.loss_and_gradients(params, x, config),
@@ -63,7 +67,7 @@ def fit_layer(name, config, frames, pairs, watched, args):
         rate=args.rate,
         optimizer=optim.ADAM,
         project=optim.project,
-        watch=lambda params: model.statistics(params, watched, config),
+        watch=lambda params: model.statistics(params, seen, config),
         checkpoint=args.out / f"{name}.checkpoint.npz",
         resume=args.resume,
         settings={
@@ -73,27 +77,26 @@ def fit_layer(name, config, frames, pairs, watched, args):
             "data": zlib.crc32(frames),
             "pairs": len(pairs),
             **asdict(config),
+            **settings,
         },
-        title=f"beta = {config.beta:g}",
+        title=f"{name}, beta = {config.beta:g}",
     )
 
 
-def evaluate(layers, whiten, scenes, by_video):
-    """{name: params}, test scenes -> {space: Retrieval} with the controls, the oracle, frames and scene numbers."""
+def evaluate(compared, scenes, by_video):
+    """{name: space}, test scenes -> {name: Retrieval}, the oracle, {name: codes}, frames and scene numbers."""
     frames, scene = video.retrieval_frames(scenes)
     units = [s.video if by_video else i for i, s in enumerate(scenes)]
     group = np.unique(units, return_inverse=True)[1][scene]
-    pixels = frames.astype(np.float32)
-    white = whiten.on_device()(to_device(frames))
-    spaces = {
-        "pixels": pixels,
-        "pixels_centred": pixels - pixels.mean((1, 2), keepdims=True),
-        "zca": to_host(white),
-        "colour_histogram": metrics.colour_histogram(frames),
-        **{name: to_host(model.encode(to_device(params), white, config)) for name, (params, config) in layers.items()},
-    }
-    retrievals = {name: metrics.temporal_retrieval(codes, scene, group) for name, codes in spaces.items()}
-    return retrievals, metrics.oracle_retrieval(scene, group), spaces, frames, scene
+    codes = {name: space(frames) for name, space in compared.items()}
+    retrievals = {name: metrics.temporal_retrieval(c, scene, group) for name, c in codes.items()}
+    return retrievals, metrics.oracle_retrieval(scene, group), codes, frames, scene
+
+
+def nearest(codes, query, names):
+    """{name: codes}, the query's index -> {printed name: indices of the nine nearest}."""
+    k = min(9, len(next(iter(codes.values()))) - 1)
+    return {names[n]: metrics.neighbours(z[query][None], z, k, np.array([query]))[0] for n, z in codes.items()}
 
 
 def print_table(retrievals, oracle, chance, units):
@@ -127,32 +130,30 @@ def run(args):
 
     kept, checkpoints = args.out / "whitening.npz", list(args.out.glob("*.checkpoint.npz"))
     if args.resume and checkpoints:
-        args.whiten = whitening.load_whitening(kept)
+        whiten = whitening.load_whitening(kept)
     else:
         if args.resume:
             print(f"nothing to go on from in {args.out}: starting afresh")
         for stale in checkpoints:
             stale.unlink()
-        args.whiten = whitening.fit_whitening(frames, args.epsilon)
-        args.whiten.save(kept)
+        whiten = whitening.fit_whitening(frames, args.epsilon)
+        whiten.save(kept)
 
     watched_frames, watched_pairs = video.training_pairs(parts["validation"])
     picks = np.random.default_rng(0).choice(len(watched_pairs), min(32, len(watched_pairs)), replace=False)
-    watched = to_device(args.whiten(watched_frames[watched_pairs[picks].T.ravel()]))
+    watched = watched_frames[watched_pairs[picks].T.ravel()]
     config = model.Config(args.alpha, args.beta)
     without = model.Config(args.alpha, 0.0)
     layers, histories = {}, {}
     layers["random"] = model.init_params(np.random.default_rng(args.seed), FILTERS), config
     for name, setting in (("beta0", without), ("layer1", config)):
-        params, histories[name] = fit_layer(name, setting, frames, pairs, watched, args)
+        params, histories[name] = fit_layer(name, setting, FILTERS, whiten.on_device(), frames, pairs, watched, args)
         layers[name] = params, setting
-    files.write_arrays(
-        args.out / "filters.npz",
-        {f"{name}/{key}": v for name, (p, _) in layers.items() for key, v in p.items()},
-    )
+    files.write_groups(args.out / "filters.npz", {name: params for name, (params, _) in layers.items()})
 
     by_video = how.startswith("by video")
-    retrievals, oracle, spaces, test_frames, scene = evaluate(layers, args.whiten, parts["test"], by_video)
+    compared = spaces.controls(whiten) | {name: spaces.stack([layer], whiten) for name, layer in layers.items()}
+    retrievals, oracle, codes, test_frames, scene = evaluate(compared, parts["test"], by_video)
     chance = metrics.chance_auc(scene)
     print_table(retrievals, oracle, chance, "videos" if by_video else "scenes")
     similarity = {name: metrics.group_similarity(layers[name][0]["W_d"], config.group) for name in ("beta0", "layer1")}
@@ -172,10 +173,7 @@ def run(args):
     plots.save(plots.precision_recall({NAMES[n]: r for n, r in retrievals.items()}, oracle), args.out / "curves.png")
     plots.save(plots.training_curves({NAMES[n]: h for n, h in histories.items()}), args.out / "training.png")
     query = metrics.middle_frames(scene)[np.bincount(scene).argmax()]  # of the longest scene
-    rows = {
-        NAMES[name]: metrics.neighbours(codes[query][None], codes, min(9, len(codes) - 1), np.array([query]))[0]
-        for name, codes in spaces.items()
-    }
+    rows = nearest(codes, query, NAMES)
     plots.save(plots.nearest_frames(test_frames, query, rows, scene), args.out / "neighbours.png")
     files.write_json(
         args.out / "results.json",

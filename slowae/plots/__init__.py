@@ -49,15 +49,17 @@ def filters(dictionaries, group=4):
     return figure
 
 
-def precision_recall(retrievals, oracle=None):
+def precision_recall(retrievals, oracle=None, recall="recall: share of the scene found"):
     """{name: Retrieval} -> precision over recall, k = 1..40, with each area in the legend."""
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
-    for (name, retrieval), colour in zip(retrievals.items(), COLOURS, strict=False):
-        axes.plot(retrieval.recall, retrieval.precision, color=colour, label=f"{name} ({retrieval.auc:.3f})")
+    for i, (name, retrieval) in enumerate(retrievals.items()):
+        colour, line = COLOURS[i % len(COLOURS)], "-" if i < len(COLOURS) else "--"
+        label = f"{name} ({retrieval.auc:.3f})"
+        axes.plot(retrieval.recall, retrieval.precision, line, color=colour, label=label)
     if oracle is not None:
         axes.plot(oracle.recall, oracle.precision, "k:", label=f"oracle ({oracle.auc:.3f})")
-    axes.set(xlabel="recall: share of the scene found", ylabel="precision: share of the found that is right")
+    axes.set(xlabel=recall, ylabel="precision: share of the found that is right")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(fontsize=8, title="area under the curve", title_fontsize=8)
     axes.grid(alpha=0.3)

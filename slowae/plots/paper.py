@@ -1,0 +1,85 @@
+"""Figures 3, 4 and 7 of the paper, and the map of alpha x beta."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from slowae.plots import COLOURS
+
+
+def diagram():
+    """Figure 3: the Siamese convolutional model and the three terms of Eq. 2."""
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, 10), ylim=(0, 5.2))
+    axes.axis("off")
+
+    def box(x, y, text, colour, width=1.35):
+        style = {"boxstyle": "round,pad=0.05", "facecolor": colour + "33", "edgecolor": colour}
+        axes.add_patch(FancyBboxPatch((x - width / 2, y - 0.36), width, 0.72, **style))
+        axes.text(x, y, text, ha="center", va="center", fontsize=9)
+
+    def arrow(start, end):
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0})
+
+    for y, out, t in ((4.3, 4.95, "t"), (0.9, 0.25, "t'")):
+        box(0.9, y, f"frame $x_{{{t}}}$\n32 x 32 x 3", COLOURS[7])
+        box(3.1, y, "convolve $W_e$, rectify\n64 filters of 9 x 9", COLOURS[0], 1.9)
+        box(5.6, y, f"$h_{{{t}}}$\n32 x 32 x 64", COLOURS[7])
+        box(7.6, y, "$L_2$ pool\n4 maps x 2 x 2", COLOURS[2], 1.45)
+        box(9.3, y, f"$z_{{{t}}}$\n16 x 16 x 16", COLOURS[7], 1.25)
+        for left, right in ((1.63, 2.1), (4.1, 4.87), (6.33, 6.82), (8.38, 8.62)):
+            arrow((left, y), (right, y))
+        inside = y - 1 if t == "t" else y + 1
+        box(3.1, inside, "decode $W_d$\n64 filters of 9 x 9", COLOURS[0], 1.9)
+        arrow((5.3, y + (inside - y) * 0.44), (4.1, inside))
+        arrow((2.1, inside), (1.05, y + (inside - y) * 0.44))
+        axes.text(0.1, inside, f"$|W_d h_{{{t}}} - x_{{{t}}}|^2$", fontsize=10, va="center", color=COLOURS[5])
+        axes.text(5.6, out, f"$\\alpha \\, |h_{{{t}}}|_1$", ha="center", fontsize=10,
+                  va="center", color=COLOURS[5])  # fmt: skip
+    axes.text(3.1, 2.6, "the same weights", ha="center", va="center", fontsize=9, style="italic")
+    arrow((9.3, 3.88), (9.3, 2.9))
+    arrow((9.3, 1.32), (9.3, 2.3))
+    axes.text(
+        9.85, 2.6, "$\\beta \\, \\sum_i |z_{t,i} - z_{t',i}|$", ha="right", va="center", fontsize=10, color=COLOURS[5]
+    )
+    return figure
+
+
+def scenes(rows, columns=12):
+    """Figure 4: [(name, frames (N, 32, 32, 3) uint8), ...] -> each scene a row of frames, evenly spaced in time."""
+    figure = Figure(figsize=(0.75 * columns + 1.6, 0.8 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, frames) in zip(grid, rows, strict=True):
+        shown = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for axes, i in zip(line, shown, strict=False):
+            axes.imshow(frames[i], interpolation="nearest")
+        line[0].set_ylabel(f"{name}\n{len(frames)} frames", rotation=0, ha="right", va="center", fontsize=7)
+    return figure
+
+
+def grid(alphas, betas, panels):
+    """{title: values (alphas, betas)} -> one map each; beside them the second over the first, cell by cell."""
+    figure = Figure(figsize=(4.2 * (len(panels) + 1), 3.6), layout="constrained")
+    *maps, scatter = figure.subplots(1, len(panels) + 1)
+    for axes, (title, values) in zip(maps, panels.items(), strict=True):
+        picture = axes.imshow(values, cmap="cividis", origin="lower")
+        for i, j in np.ndindex(values.shape):
+            low = values[i, j] < (values.min() + values.max()) / 2
+            axes.text(j, i, f"{values[i, j]:.3f}", ha="center", va="center", fontsize=8, color="w" if low else "k")
+        axes.set(xticks=range(len(betas)), xticklabels=[f"{b:g}" for b in betas], xlabel="beta: weight of slowness")
+        axes.set(yticks=range(len(alphas)), yticklabels=[f"{a:g}" for a in alphas], ylabel="alpha: weight of sparsity")
+        axes.set_title(title, fontsize=10)
+        figure.colorbar(picture, ax=axes, shrink=0.8)
+    (across, x), (up, y) = panels.items()
+    for j, beta in enumerate(betas):
+        scatter.scatter(x[:, j], y[:, j], color=COLOURS[j], marker="osD^v<>*"[j], label=f"beta = {beta:g}")
+    varied = np.ptp(x) > 0 and np.ptp(y) > 0
+    title = f"R = {np.corrcoef(x.ravel(), y.ravel())[0, 1]:.2f}" if varied else ""
+    scatter.set(xlabel=across, ylabel=up, title=title)
+    scatter.legend(fontsize=8)
+    scatter.grid(alpha=0.3)
+    return figure
