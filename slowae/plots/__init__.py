@@ -39,7 +39,8 @@ def filter_mosaic(W, group=4):
 
 def filters(dictionaries, group=4):
     """{title: W (F, F, C, K)} -> the mosaics side by side; filters that are pooled together stand in one block."""
-    figure = Figure(figsize=(4.2 * len(dictionaries), 4.6), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(dictionaries), 4.6), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.08)
     for axes, (title, W) in zip(
         figure.subplots(1, len(dictionaries), squeeze=False)[0], dictionaries.items(), strict=True
     ):
