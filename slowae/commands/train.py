@@ -34,7 +34,7 @@ def add_arguments(parser):
         type=number(int, least=1),
         help="N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)",
     )
-    parser.add_argument("--steps", type=number(int, least=1), default=1500, help="(%(default)s)")
+    parser.add_argument("--steps", type=number(int, least=1), default=1200, help="(%(default)s)")
     parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
     parser.add_argument("--rate", type=number(float, above=0), default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
