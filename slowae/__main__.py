@@ -17,7 +17,7 @@ COMMANDS = {
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
-  python -m slowae                               train on the clips that come along; about four minutes
+  python -m slowae                               train on the clips that come along; about three minutes
   python -m slowae --video holiday/ --beta 2     on your own videos
   python -m slowae --resume                      go on after Ctrl-C, or after a crash
   python -m slowae --backend cupy                on a GPU
