@@ -54,6 +54,7 @@ class Optimizer(NamedTuple):
 
 SGD = Optimizer(init_velocity, sgd)
 ADAM = Optimizer(init_moments, adam)
+OPTIMIZERS = {"sgd": SGD, "adam": ADAM}
 
 
 def project(params):

@@ -86,7 +86,7 @@ def test_results_hold_what_is_promised(run):
     assert found["seed"] == 5 and found["backend"] == "numpy"
     assert found["configuration"] == {
         **{"alpha": 1.0, "beta": 4.0, "group": 4, "size": 2},
-        **{"steps": 3, "batch": 2, "rate": 1e-7, "epsilon": 0.05},
+        **{"steps": 3, "batch": 2, "optimizer": "adam", "rate": 1e-7, "epsilon": 0.05},
     }
     assert found["data"]["videos"] == ["film.mkv"] and found["data"]["scenes"].keys() == video.SHARES.keys()
     assert found["versions"]["numpy"] == np.__version__ and found["seconds"] > 0

@@ -36,6 +36,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--steps", type=number(int, least=1), default=1200, help="(%(default)s)")
     parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
+    parser.add_argument("--optimizer", choices=("adam", "sgd"), default="adam", help="(%(default)s)")
     parser.add_argument("--rate", type=number(float, above=0), default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
     parser.add_argument("--beta", type=number(float, least=0), default=4.0, help="weight of slowness (%(default)s)")
@@ -65,7 +66,7 @@ def fit_layer(name, config, shape, see, frames, pairs, watched, args, **settings
         rng,
         steps=args.steps,
         rate=args.rate,
-        optimizer=optim.ADAM,
+        optimizer=optim.OPTIMIZERS[args.optimizer],
         project=optim.project,
         watch=lambda params: model.statistics(params, seen, config),
         checkpoint=args.out / f"{name}.checkpoint.npz",
@@ -196,6 +197,7 @@ def run(args):
                 **asdict(config),
                 "steps": args.steps,
                 "batch": args.batch,
+                "optimizer": args.optimizer,
                 "rate": args.rate,
                 "epsilon": args.epsilon,
             },
