@@ -149,7 +149,7 @@ def oracle_retrieval(scene, group=None):
     return _score(np.arange(min(K, len(scene) - 1)) < relevant[:, None], queries, scene, group)
 
 
-def compare(retrievals, oracle, draws=1000):
+def compare(retrievals, oracle, draws=2000):
     """{name: Retrieval}, the oracle's -> {name: what tables say}, 95 % intervals by resampling.
 
     The AUC; its ratio to that of "pixels"; its share of the way from pixels to the oracle, None where pixels are

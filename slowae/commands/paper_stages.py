@@ -44,9 +44,7 @@ def _training(args):
     """-> the whitening, and a fit_layer(name, config, shape, see, args=, **settings) that has its data."""
     parts = _parts(args)
     frames, pairs = video.training_pairs(parts["train"])
-    others, watched = video.training_pairs(parts["validation"])
-    picks = np.random.default_rng(0).choice(len(watched), min(32, len(watched)), replace=False)
-    data = {"frames": frames, "pairs": pairs, "watched": others[watched[picks].T.ravel()]}
+    data = {"frames": frames, "pairs": pairs, "watched": first.watched_frames(parts["validation"])}
     return whitening.load_whitening(args.out / "whitening.npz").on_device(), partial(first.fit_layer, **data)
 
 

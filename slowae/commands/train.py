@@ -84,6 +84,13 @@ def fit_layer(name, config, shape, see, frames, pairs, watched, args, **settings
     )
 
 
+def watched_frames(scenes):
+    """Validation scenes -> 32 pairs at most, always the same: all x_t, then all x_t'."""
+    frames, pairs = video.training_pairs(scenes)
+    picks = np.random.default_rng(0).choice(len(pairs), min(32, len(pairs)), replace=False)
+    return frames[pairs[picks].T.ravel()]
+
+
 def evaluate(compared, scenes, by_video):
     """{name: space}, test scenes -> {name: Retrieval}, the oracle, {name: codes}, frames and scene numbers."""
     frames, scene = video.retrieval_frames(scenes)
@@ -100,19 +107,17 @@ def nearest(codes, query, names):
     return {names[n]: metrics.neighbours(z[query][None], z, k, np.array([query]))[0] for n, z in codes.items()}
 
 
-def print_table(retrievals, oracle, chance, units):
-    pixels = retrievals["pixels"].auc
+def print_table(rows, oracle, chance, units):
     print(f"\n{'representation':<22}{'temporal AUC':>12}   {'95 % interval':<16}{'of the way, pixels to oracle':>28}")
-    for name, retrieval in retrievals.items():
-        low, high = np.percentile(retrieval.bootstrap(), [2.5, 97.5])
-        way = (retrieval.auc - pixels) / (oracle.auc - pixels) if oracle.auc > pixels else float("nan")
-        print(f"{NAMES[name]:<22}{retrieval.auc:>12.3f}   {low:.3f} to {high:.3f}  {way:>28.0%}")
+    for name, row in rows.items():
+        low, high = row["auc_95"]
+        way = float("nan") if row["way"] is None else row["way"]
+        print(f"{NAMES[name]:<22}{row['auc']:>12.3f}   {low:.3f} to {high:.3f}  {way:>28.0%}")
     print(f"{'oracle':<22}{oracle.auc:>12.3f}\n{'chance':<22}{chance:>12.3f}")
     print(f"intervals: bootstrap over {len(np.unique(oracle.group))} {units} with {len(oracle.group)} queries")
     for other in ("random", "beta0"):
-        draws = retrievals["layer1"].bootstrap() - retrievals[other].bootstrap()
-        low, high = np.percentile(draws, [2.5, 97.5])
-        difference = retrievals["layer1"].auc - retrievals[other].auc
+        low, high = rows["layer1"]["above_95"][other]
+        difference = rows["layer1"]["auc"] - rows[other]["auc"]
         print(f"layer 1 minus {NAMES[other]}: {difference:+.3f} ({low:+.3f} to {high:+.3f})")
 
 
@@ -140,9 +145,7 @@ def run(args):
         whiten = whitening.fit_whitening(frames, args.epsilon)
         whiten.save(kept)
 
-    watched_frames, watched_pairs = video.training_pairs(parts["validation"])
-    picks = np.random.default_rng(0).choice(len(watched_pairs), min(32, len(watched_pairs)), replace=False)
-    watched = watched_frames[watched_pairs[picks].T.ravel()]
+    watched = watched_frames(parts["validation"])
     config = model.Config(args.alpha, args.beta)
     without = model.Config(args.alpha, 0.0)
     layers, histories = {}, {}
@@ -156,7 +159,8 @@ def run(args):
     compared = spaces.controls(whiten) | {name: spaces.stack([layer], whiten) for name, layer in layers.items()}
     retrievals, oracle, codes, test_frames, scene = evaluate(compared, parts["test"], by_video)
     chance = metrics.chance_auc(scene)
-    print_table(retrievals, oracle, chance, "videos" if by_video else "scenes")
+    rows = metrics.compare(retrievals, oracle)
+    print_table(rows, oracle, chance, "videos" if by_video else "scenes")
     similarity = {name: metrics.group_similarity(layers[name][0]["W_d"], config.group) for name in ("beta0", "layer1")}
     for name, (within, between) in similarity.items():
         last = histories[name][-1]
@@ -174,13 +178,13 @@ def run(args):
     plots.save(plots.precision_recall({NAMES[n]: r for n, r in retrievals.items()}, oracle), args.out / "curves.png")
     plots.save(plots.training_curves({NAMES[n]: h for n, h in histories.items()}), args.out / "training.png")
     query = metrics.middle_frames(scene)[np.bincount(scene).argmax()]  # of the longest scene
-    rows = nearest(codes, query, NAMES)
-    plots.save(plots.nearest_frames(test_frames, query, rows, scene), args.out / "neighbours.png")
+    found = nearest(codes, query, NAMES)
+    plots.save(plots.nearest_frames(test_frames, query, found, scene), args.out / "neighbours.png")
     files.write_json(
         args.out / "results.json",
         {
-            "temporal_auc": {name: retrieval.auc for name, retrieval in retrievals.items()},
-            "interval_95": {name: list(np.percentile(r.bootstrap(), [2.5, 97.5])) for name, r in retrievals.items()},
+            "temporal_auc": {name: row["auc"] for name, row in rows.items()},
+            "interval_95": {name: row["auc_95"] for name, row in rows.items()},
             "oracle": oracle.auc,
             "chance": chance,
             "group_similarity": {n: {"within": w, "between": b} for n, (w, b) in similarity.items()},
