@@ -1,0 +1,132 @@
+"""What a lesson says about an exercise: right, or which name is wrong, what was expected and what was found.
+
+First finite differences, then the package's own function on the same arguments; `solution` shows that function.
+"""
+
+import inspect
+from functools import partial
+
+import numpy as np
+
+from slowae.gradcheck import check_gradients
+
+
+class NotRight(AssertionError):
+    """A check that failed. A notebook shows its one sentence, without a traceback."""
+
+    def _render_traceback_(self):
+        return [f"not right yet: {self}"]
+
+
+def solution(function):
+    """The package's source of a function, for a notebook to show."""
+    from IPython.display import Code
+
+    return Code(inspect.getsource(function), language="python")
+
+
+def _equal(name, expected, found, rtol):
+    """NotRight unless `found` is `expected`, array or number, up to rounding."""
+    if isinstance(expected, tuple):
+        if not isinstance(found, tuple) or len(found) != len(expected):
+            raise NotRight(f"{name}: expected {len(expected)} things, found {_kind(found)}")
+        for part, (one, other) in enumerate(zip(expected, found, strict=True)):
+            _equal(f"{name}[{part}]", one, other, rtol)
+        return
+    if np.shape(found) != np.shape(expected):
+        raise NotRight(f"{name}: expected shape {np.shape(expected)}, found {_kind(found)}")
+    expected, found = np.asarray(expected), np.asarray(found)
+    if found.dtype != expected.dtype:
+        raise NotRight(f"{name}: expected dtype {expected.dtype}, found {found.dtype}")
+    wrong = ~np.isclose(found, expected, rtol=rtol, atol=rtol * np.abs(expected).max(initial=0))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = f"{name}{list(at)}" if at else name
+        raise NotRight(f"{where}: expected {expected[at]:.6g}, found {found[at]:.6g} ({wrong.mean():.0%} are wrong)")
+
+
+def _kind(found):
+    return f"shape {np.shape(found)}" if isinstance(found, np.ndarray) else type(found).__name__
+
+
+def _call(answer, arguments):
+    """answer(**copies of arguments) -> what it returns; NotRight if nothing yet, or if it wrote into an argument."""
+    copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    found = answer(**copies)
+    if found is None or found is ...:
+        raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray) and not np.array_equal(value, copies[name], equal_nan=value.dtype.kind == "f"):
+            raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
+    return found
+
+
+def check(answer, solution, returns, *, rtol=1e-6, **arguments):
+    """answer(**arguments) against the package's function `solution`. returns: the names of what it returns, "a cache".
+
+    A name `cache` is what forward keeps for backward: free to differ, so it is not compared.
+    """
+    expected, found, names = solution(**arguments), _call(answer, arguments), returns.split()
+    if len(names) == 1:
+        expected, found = (expected,), (found,)
+    if not isinstance(found, tuple) or len(found) != len(names):
+        raise NotRight(f"{answer.__name__}: expected {returns}, found {_kind(found)}")
+    for name, one, other in zip(names, expected, found, strict=True):
+        if name != "cache":
+            _equal(f"{answer.__name__}: {name}", one, other, rtol)
+    print(f"{answer.__name__}: {', '.join(name for name in names if name != 'cache')} right")
+
+
+def check_backward(answer, solution, forward, *, seed=0, **arguments):
+    """backward(dout, cache): first against finite differences of `forward`, then against the package's `solution`.
+
+    forward(**arguments) -> (out, cache): the package's. Its float64 arrays are differentiated, the rest is fixed.
+    """
+    arrays = {n: v for n, v in arguments.items() if isinstance(v, np.ndarray) and v.dtype == np.float64}
+    fixed = {n: v for n, v in arguments.items() if n not in arrays}
+    out, cache = forward(**arguments)
+    rng = np.random.default_rng(seed)
+    dout = rng.standard_normal(out.shape)
+    before = dout.copy()
+    found = answer(dout, cache)
+    if found is None or found is ...:
+        raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
+    if not np.array_equal(dout, before):
+        raise NotRight(f"{answer.__name__} writes into its argument; work on a copy")
+    count = len(found) if isinstance(found, tuple) else 1
+    if count != len(arrays):
+        raise NotRight(f"{answer.__name__}: expected {' '.join(f'd{n}' for n in arrays)}, found {count} of them")
+    try:
+        check_gradients(partial(forward, **fixed), answer, arrays, rng)
+    except AssertionError as error:
+        raise NotRight(f"{answer.__name__}: {error}") from None
+    expected = solution(dout, cache)
+    expected, found = (v if isinstance(v, tuple) else (v,) for v in (expected, found))
+    for name, one, other in zip(arrays, expected, found, strict=True):
+        _equal(f"{answer.__name__}: d{name}", one, other, 1e-9)
+    print(f"{answer.__name__}: {', '.join(f'd{name}' for name in arrays)} right")
+
+
+def check_loss(answer, solution, returns, *, seed=0, **arguments):
+    """A loss that returns its value and its gradients, returns="loss dz": the value against `solution`, then finite
+    differences of `solution` against the gradients, which belong to the arguments z, ... that `returns` names."""
+    names = returns.split()
+    expected, found = solution(**arguments), _call(answer, arguments)
+    if not isinstance(found, tuple) or len(found) != len(names):
+        raise NotRight(f"{answer.__name__}: expected {returns}, found {_kind(found)}")
+    _equal(f"{answer.__name__}: {names[0]}", expected[0], found[0], 1e-9)
+    arrays = {name.removeprefix("d"): arguments[name.removeprefix("d")] for name in names[1:]}
+    fixed = {n: v for n, v in arguments.items() if n not in arrays}
+
+    def forward(**arrays):
+        return solution(**fixed, **arrays)[0], tuple(answer(**fixed, **arrays)[1:])
+
+    try:
+        check_gradients(
+            forward, lambda dout, grads: tuple(dout * g for g in grads), arrays, np.random.default_rng(seed)
+        )
+    except AssertionError as error:
+        raise NotRight(f"{answer.__name__}: {error}") from None
+    for name, one, other in zip(names[1:], expected[1:], found[1:], strict=True):
+        _equal(f"{answer.__name__}: {name}", one, other, 1e-9)
+    print(f"{answer.__name__}: {', '.join(names)} right")

@@ -1,0 +1,100 @@
+"""The checks of the lessons say which name is wrong, and let nothing wrong through."""
+
+import numpy as np
+import pytest
+
+from slowae import layers, losses
+from slowae.exercises import NotRight, check, check_backward, check_loss, solution
+
+RNG = np.random.default_rng(0)
+H = abs(RNG.standard_normal((2, 4, 4, 8))) + 0.1
+Z = RNG.standard_normal((6, 3))
+
+
+def stub(*args, **kwargs):
+    return ...
+
+
+def test_what_is_right_passes(capsys):
+    check(layers.relu_forward, layers.relu_forward, "h cache", a=Z)
+    check_backward(layers.l2_pool_backward, layers.l2_pool_backward, layers.l2_pool_forward, h=H, group=4, size=2)
+    check_loss(losses.slowness, losses.slowness, "loss dz", z=Z)
+    assert capsys.readouterr().out.splitlines() == [
+        "relu_forward: h right",
+        "l2_pool_backward: dh right",
+        "slowness: loss, dz right",
+    ]
+
+
+def test_unsolved_says_so_in_one_sentence():
+    for run in (
+        lambda: check(stub, layers.relu_forward, "h cache", a=Z),
+        lambda: check_backward(stub, layers.relu_backward, layers.relu_forward, a=Z),
+        lambda: check_loss(stub, losses.slowness, "loss dz", z=Z),
+    ):
+        with pytest.raises(NotRight, match="stub returns nothing yet") as caught:
+            run()
+        assert len(caught.value._render_traceback_()) == 1
+
+
+def test_a_wrong_value_names_the_place_and_both_numbers():
+    wrong = lambda a: (np.where(a > 1, a + 1, a.clip(0)), None)  # noqa: E731
+    a = np.array([[0.5, 2.0]])
+    with pytest.raises(NotRight, match=r"h\[0, 1\]: expected 2, found 3 \(50% are wrong\)"):
+        check(wrong, layers.relu_forward, "h cache", a=a)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (lambda a: (a.clip(0).T, None), "expected shape"),
+        (lambda a: (a.clip(0).astype(np.float32), None), "expected dtype float64, found float32"),
+        (lambda a: a.clip(0), "expected h cache, found shape"),
+        (lambda a: (a.clip(0, out=a), None), "writes into its argument a"),
+    ],
+)
+def test_shape_dtype_count_and_spoiled_arguments(wrong, what):
+    with pytest.raises(NotRight, match=what):
+        check(wrong, layers.relu_forward, "h cache", a=Z)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (lambda dz, cache: 2 * layers.l2_pool_backward(dz, cache), "dh is wrong: along a random direction"),
+        (lambda dz, cache: layers.l2_pool_backward(dz, cache)[:1], "dh has shape"),
+        (lambda dz, cache: (layers.l2_pool_backward(dz, cache), dz), "expected dh, found 2"),
+        (
+            lambda dz, cache: layers.l2_pool_backward(dz, cache) + dz.clip(0, 0, out=dz).sum(),
+            "writes into its argument",
+        ),
+    ],
+)
+def test_a_wrong_backward_is_caught(wrong, what):
+    with pytest.raises(NotRight, match=what):
+        check_backward(wrong, layers.l2_pool_backward, layers.l2_pool_forward, h=H, group=4, size=2)
+
+
+def test_a_wrong_gradient_of_a_loss_is_caught():
+    with pytest.raises(NotRight, match="dz is wrong"):
+        check_loss(lambda z: (losses.slowness(z)[0], -losses.slowness(z)[1]), losses.slowness, "loss dz", z=Z)
+    with pytest.raises(NotRight, match="loss: expected"):
+        check_loss(lambda z: (2 * losses.slowness(z)[0], losses.slowness(z)[1]), losses.slowness, "loss dz", z=Z)
+
+
+def test_a_kink_is_held_against_the_package():
+    """Finite differences do not see the value chosen at a kink."""
+    quiet = H.copy()
+    quiet[0, :2, :2, :4] = 0
+
+    def leaky(dz, cache):
+        dh = layers.l2_pool_backward(dz, cache)
+        dh[0, :2, :2, :4] = 1
+        return dh
+
+    with pytest.raises(NotRight, match="dh"):
+        check_backward(leaky, layers.l2_pool_backward, layers.l2_pool_forward, h=quiet, group=4, size=2)
+
+
+def test_solution_is_the_source_of_the_package():
+    assert "def relu_forward(a):" in solution(layers.relu_forward).data

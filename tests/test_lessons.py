@@ -1,0 +1,105 @@
+"""Every lesson runs with the package's functions as answers, stops politely without them, and catches wrong ones."""
+
+import inspect
+import json
+import re
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from slowae.exercises import NotRight
+from tests.lessons import FOLDER, LESSONS, answer, cells, imported
+
+LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def run(source, space, path):
+    exec(compile(source, path.name, "exec"), space)
+
+
+def wrong_answers(function, run_check):
+    """Functions that are `function` but for one thing, each with that thing's name."""
+    outs = []
+
+    def recorded(*args, **kwargs):
+        outs.append(function(*args, **kwargs))
+        return outs[-1]
+
+    run_check(recorded)
+    parts = outs[0] if isinstance(outs[0], tuple) else (outs[0],)
+    # What forward keeps for backward is its own affair.
+    for part in range(1 if function.__name__.endswith("_forward") else len(parts)):
+
+        def scaled(*args, part=part, **kwargs):
+            out = function(*args, **kwargs)
+            if not isinstance(out, tuple):
+                return out * 1.01
+            return tuple(o * 1.01 if i == part else o for i, o in enumerate(out))
+
+        yield f"part {part} too large by a hundredth", scaled
+
+    def spoiling(*args, **kwargs):
+        out = function(*args, **kwargs)
+        next(v for v in (*args, *kwargs.values()) if isinstance(v, np.ndarray))[...] = 0
+        return out
+
+    yield "writes into its argument", spoiling
+
+
+@LESSON
+def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
+    matplotlib.use("Agg")
+    monkeypatch.chdir(FOLDER)
+    space, sources = {"__name__": "__main__"}, cells(path)
+    for source, following in zip(sources, [*sources[1:], ""], strict=True):
+        solution = answer(source)
+        run(source, space, path)
+        if not solution:
+            plt.close("all")
+            continue
+        name = solution.__name__
+        assert list(inspect.signature(space[name]).parameters.values()) == list(
+            inspect.signature(solution).parameters.values()
+        ), f"{name} has another signature than the package's"
+        with pytest.raises(NotRight, match=f"{name} returns nothing yet"):
+            run(following, space, path)
+
+        def run_check(candidate, name=name, following=following):
+            candidate.__name__, space[name] = name, candidate
+            run(following, space, path)
+
+        for what, wrong in wrong_answers(solution, run_check):
+            with pytest.raises(NotRight, match=name):
+                run_check(wrong)
+                pytest.fail(f"{path.stem}: {name}, {what}, passes its check")
+        run(imported(source), space, path)
+
+
+@LESSON
+def test_is_fit_to_be_read_where_it_is_stored(path):
+    assert path.stat().st_size < 1_000_000
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] or cell["execution_count"] for cell in code), "run python -m tests.lessons"
+    assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
+
+
+@LESSON
+def test_links_and_pictures_exist(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("https://") or (FOLDER / target).exists(), target
+
+
+@LESSON
+def test_each_exercise_has_its_check_and_its_solution(path):
+    sources = cells(path)
+    solutions = [answer(source) for source in sources]
+    assert 1 <= len(list(filter(None, solutions))) <= 4
+    for i, function in enumerate(solutions):
+        if function:
+            assert f"({function.__name__}," in sources[i + 1]
+            assert re.fullmatch(rf"# exercises\.solution\((\w+\.)*{function.__name__}\).*", sources[i + 2])
