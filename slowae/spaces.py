@@ -21,11 +21,26 @@ def stack(layers, whiten):
     return on_backend(lambda frames: model.encode_stack(layers, whiten(frames)))
 
 
+def centred(space):
+    """A space of frames -> the same with each code's own mean taken away."""
+
+    def codes(frames):
+        z = space(frames)
+        return z - z.mean(tuple(range(1, z.ndim)), keepdims=True)
+
+    return codes
+
+
+def pixels(frames):
+    """Frames as they are (N, 32, 32, 3) uint8 -> float32."""
+    return frames.astype(np.float32)
+
+
 def controls(whiten):
     """{name: space} of what needs no learning."""
     return {
-        "pixels": lambda frames: frames.astype(np.float32),
-        "pixels_centred": lambda frames: frames - frames.mean((1, 2, 3), np.float32, keepdims=True),
+        "pixels": pixels,
+        "pixels_centred": centred(pixels),
         "zca": on_backend(whiten.on_device()),
         "colour_histogram": metrics.colour_histogram,
     }

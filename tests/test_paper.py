@@ -10,7 +10,7 @@ from films import shot, write_film
 from slowae import backend, convnet, files, metrics, model, optim, spaces, train
 from slowae.__main__ import main
 from slowae.backend import to_host
-from slowae.commands import paper, paper_stages
+from slowae.commands import paper, paper_training
 from slowae.commands import train as train_command
 from slowae.data import cifar, sources, video, whitening
 
@@ -68,7 +68,7 @@ def read(path):
 def test_every_stage_leaves_its_result_and_its_figures(out):
     results = read(out / "results.json")
     assert results.keys() == paper.STAGES.keys()
-    for name, settings in paper.STAGES.items():
+    for name, (_, settings) in paper.STAGES.items():
         assert results[name] == read(out / f"{name}.json")
         assert results[name]["settings"].keys() == set(settings.split())
         assert results[name]["seconds"] >= 0 and results[name]["versions"]["numpy"] == np.__version__
@@ -128,7 +128,7 @@ def test_layer_2_learned_on_codes_of_variance_1(out):
 def test_layer_2_is_trained_on_the_frozen_code_of_layer_1(out):
     """The two steps of Adam again, by hand."""
     two = files.read_groups(out / "layer2.npz")
-    frames, pairs = video.training_pairs(paper_stages._parts(Namespace(out=out))["train"])
+    frames, pairs = video.training_pairs(paper_training.scenes_by_part(Namespace(out=out))["train"])
     whiten, config = whitening.load_whitening(out / "whitening.npz"), model.Config(1.0, 4.0, group=1, size=4)
     rng = np.random.default_rng(3)
     params = model.init_params(rng, (5, 5, 16, 64))
@@ -204,8 +204,8 @@ def test_a_finished_run_does_nothing_again(out, monkeypatch):
     def never(args):
         raise AssertionError("made again")
 
-    for name in paper.STAGES:
-        monkeypatch.setattr(paper_stages, name, never)
+    for name, (module, _) in paper.STAGES.items():
+        monkeypatch.setattr(module, name, never)
     before = {path.name: path.read_bytes() for path in out.glob("*.npz")}
     assert main(WORDS) == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.npz")} == before
@@ -214,8 +214,8 @@ def test_a_finished_run_does_nothing_again(out, monkeypatch):
 
 def test_only_makes_one_stage_again(out, monkeypatch):
     made = []
-    for name in paper.STAGES:
-        monkeypatch.setattr(paper_stages, name, lambda args, name=name: made.append(name) or {"mine": 1})
+    for name, (module, _) in paper.STAGES.items():
+        monkeypatch.setattr(module, name, lambda args, name=name: made.append(name) or {"mine": 1})
     kept = (out / "diagram.json").read_bytes()
     assert main([*WORDS, "--only", "diagram"]) == 0
     assert made == ["diagram"] and read(out / "results.json")["diagram"]["mine"] == 1
@@ -260,4 +260,4 @@ def test_spaces_do_not_depend_on_the_block():
     assert {type(code) for code in codes.values()} == {np.ndarray}
     np.testing.assert_allclose(codes["pixels_centred"].reshape(7, -1).mean(1), 0, atol=1e-3)
     np.testing.assert_allclose(codes["zca"], to_host(whiten(frames)))
-    assert train_command.NAMES.items() <= paper_stages.NAMES.items()
+    assert train_command.NAMES.items() <= paper_training.NAMES.items()

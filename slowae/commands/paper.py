@@ -7,7 +7,7 @@ from time import perf_counter
 
 from slowae import files
 from slowae.backend import chosen, require
-from slowae.commands import number, paper_stages, peak_mb, versions
+from slowae.commands import number, paper_retrieval, paper_training, peak_mb, versions
 from slowae.commands import train as first
 from slowae.data import sources
 
@@ -15,15 +15,16 @@ CORPUS = "fps tiles epsilon"
 LAYER1 = f"{CORPUS} seed steps batch rate alpha beta"
 LAYER2 = f"{LAYER1} alpha2 beta2"
 SUPERVISED = f"{CORPUS} seed epochs"
-STAGES = {  # name: the settings that it depends on
-    "corpus": CORPUS,
-    "diagram": "",
-    "layer1": LAYER1,
-    "layer2": LAYER2,
-    "supervised": SUPERVISED,
-    "temporal": f"{LAYER2} epochs",
-    "classes": f"{LAYER2} epochs",
-    "grid": f"{CORPUS} seed batch rate grid_steps",
+STAGES = {  # name: the module that has it, and the settings that it depends on
+    "corpus": (paper_training, CORPUS),
+    "diagram": (paper_training, ""),
+    "baselines": (paper_retrieval, CORPUS),
+    "layer1": (paper_training, LAYER1),
+    "layer2": (paper_training, LAYER2),
+    "supervised": (paper_training, SUPERVISED),
+    "temporal": (paper_retrieval, f"{LAYER2} epochs"),
+    "classes": (paper_retrieval, f"{LAYER2} epochs"),
+    "grid": (paper_retrieval, f"{CORPUS} seed batch rate grid_steps"),
 }
 # Published: temporal AUC, class AUC; the supervised ones are read off Figure 7.
 PUBLISHED = {
@@ -70,7 +71,7 @@ def table(results):
     ]
     for name, row in video["rows"].items():
         other = images["rows"][name]
-        cells = [paper_stages.NAMES[name]]
+        cells = [paper_training.NAMES[name]]
         for which, r in enumerate((row, other)):
             known = PUBLISHED.get(name)
             cells += [
@@ -91,10 +92,10 @@ def run(args):
     require(args.video.exists() or args.only not in (None, "corpus"), missing)
     args.resume = True
     results = {}
-    for name, depends in STAGES.items():
+    for name, (module, depends) in STAGES.items():
         path, settings = args.out / f"{name}.json", {key: getattr(args, key) for key in depends.split()}
         if args.only == name or (not args.only and not done(path, settings)):
-            stage = getattr(paper_stages, name)
+            stage = getattr(module, name)
             print(f"{name}: {stage.__doc__}")
             start = perf_counter()
             result = stage(args)
