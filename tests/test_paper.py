@@ -186,6 +186,16 @@ def test_the_grid_is_alpha_by_beta(out):
     assert checkpoints == {f"grid_{a:g}_{b:g}.checkpoint.npz" for a in grid["alpha"] for b in grid["beta"]}
 
 
+def test_what_was_learned_is_kept_small_and_whole(out):
+    kept, one, two = (files.read_groups(out / f"{name}.npz") for name in ("learned", "layer1", "layer2"))
+    supervised = files.read_arrays(out / "supervised.npz")
+    assert list(kept) == ["beta0", "layer1", "layer2_below", "layer2", "supervised1", "supervised2"]
+    np.testing.assert_array_equal(kept["beta0"]["W_d"], one["beta0"]["W_d"])
+    np.testing.assert_array_equal(kept["layer2_below"]["mean"], two["layer2_below"]["mean"])
+    np.testing.assert_array_equal(kept["supervised2"]["W_e"], supervised["W_2"])
+    assert (out / "learned.npz").stat().st_size < 800_000
+
+
 def test_the_table_stands_beside_the_published_values(out):
     results = read(out / "results.json")
     lines = (out / "table.md").read_text().splitlines()

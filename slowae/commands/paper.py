@@ -105,6 +105,8 @@ def run(args):
         if path.exists():
             results[name] = files.read_json(path)
     files.write_json(args.out / "results.json", results)
+    if "layer2" in results:
+        files.write_groups(args.out / "learned.npz", paper_training.learned(args))
     if {"temporal", "classes"} <= results.keys():
         with files.replacing(args.out / "table.md") as file:
             file.write(table(results).encode())

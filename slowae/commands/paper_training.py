@@ -134,3 +134,13 @@ def supervised(args):
     on_device = to_device(params)
     logits = spaces.on_backend(lambda images: convnet.forward(on_device, whiten(images))[0], block=100)(asked)
     return {"test_accuracy": float((logits.argmax(1) == asked_labels).mean()), "history": history}
+
+
+def learned(args):
+    """{layer: parameters} of everything that was learned, the supervised layers too where they have been trained."""
+    one, two = (files.read_groups(args.out / f"{name}.npz") for name in ("layer1", "layer2"))
+    layers = {"beta0": one["beta0"], "layer1": one["layer1"], **{n: two[n] for n in ("layer2_below", "layer2")}}
+    if (args.out / "supervised.npz").exists():
+        stages = convnet.stages(files.read_arrays(args.out / "supervised.npz"))
+        layers |= {f"supervised{i}": params for i, (params, _) in enumerate(stages, 1)}
+    return layers
