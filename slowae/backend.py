@@ -4,8 +4,10 @@
 for plots, metrics and logs only.
 """
 
+import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -16,6 +18,13 @@ except ImportError:
     cupy = None
 
 _chosen = None
+
+# glibc hands large arrays back to the system when they are freed, and the next ones cost a page fault for each 4 kB,
+# up to half the time of a step. Let it keep 256 MB, and arrays below 32 MB among them.
+with suppress(AttributeError, OSError, TypeError):  # another C library
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**28)
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**25)
 
 
 def array_module(x):
