@@ -14,6 +14,7 @@ COMMANDS = {
     "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
     "patches": "what Eq. 2 learns from movie patches, without and with sparsity (Figure 2)",
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
+    "bench": "how fast, beside PyTorch and faiss where installed, and beside the machine's limit",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:

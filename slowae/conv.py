@@ -22,17 +22,21 @@ def im2col(x, F):
 def col2im(cols, shape, F):
     """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col.
 
-    Fastest when `cols` is the transpose of a C-ordered array: then each of the F F C planes is contiguous.
+    Fastest when `cols` is the transpose of a C-ordered array: then each of the F F C planes is contiguous. Rows of the
+    filter come first, so most of the additions run over whole planes; its columns are left with F C sums.
     """
     N, H, W, C = shape
     require(cols.shape == (N * H * W, F * F * C), f"cols {cols.shape} do not fit {shape} with {F} x {F} patches")
     p = F // 2
+    xp = array_module(cols)
     planes = cols.T.reshape(F, F, C, N, H, W)
-    padded = array_module(cols).zeros_like(cols, shape=(C, N, H + 2 * p, W + 2 * p))
+    columns = xp.zeros_like(cols, shape=(F, C, N, H + 2 * p, W))
     for i in range(F):
-        for j in range(F):
-            padded[:, :, i : i + H, j : j + W] += planes[i, j]
-    return padded[:, :, p : p + H, p : p + W].transpose(1, 2, 3, 0)
+        columns[:, :, :, i : i + H] += planes[i]
+    padded = xp.zeros_like(cols, shape=(C, N, H, W + 2 * p))
+    for j in range(F):
+        padded[..., j : j + W] += columns[j, :, :, p : p + H]
+    return padded[..., p : p + W].transpose(1, 2, 3, 0)
 
 
 def _matrix(W):

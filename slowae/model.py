@@ -145,7 +145,8 @@ def _sums(params, x, config):
     x_hat, decode_cache = _decode_forward(h, params["W_d"])
 
     reconstruction, dx_hat = losses.reconstruction(x_hat, x)
-    sparsity, dh_sparsity = losses.sparsity(h)
+    # losses.sparsity of codes that are never negative: their sum, and 1 wherever the ReLU lets a gradient through.
+    sparsity, dh_sparsity = h.sum(), 1
     slowness, dz = losses.slowness(z)
     loss = reconstruction + config.alpha * sparsity + config.beta * slowness
 

@@ -21,9 +21,9 @@ def number(kind, least=-math.inf, above=-math.inf):
     return read
 
 
-def versions():
-    """What a result depends on, for results.json."""
-    names = ("numpy", "scipy", "av", "matplotlib", "trimesh", "embreex", "cupy-cuda12x", "cupy-cuda13x")
+def versions(more=()):
+    """What a result depends on, for results.json; `more` packages beside the project's own."""
+    names = ("numpy", "scipy", "av", "matplotlib", "trimesh", "embreex", "cupy-cuda12x", "cupy-cuda13x", *more)
     found = {"python": platform.python_version()}
     for name in names:
         try:
