@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from films import film, write_film
+from strict import Strict
 
 from slowae import backend
 from slowae.__main__ import main
@@ -47,6 +48,20 @@ def rng():
 def test_all_contenders_agree(name):
     """Ours with PyTorch, faiss and scikit-learn where installed; with itself elsewhere."""
     require_agreement(SMALL[name](rng()).contenders)
+
+
+@pytest.mark.parametrize("name", ["layer1_step", "layer2_step", "fully_connected_step", "eq_1_step"])
+def test_ours_on_the_stand_in_for_a_gpu(name, monkeypatch):
+    ours = SMALL[name](rng()).contenders[OURS]
+    expected = ours.read(ours.run())
+
+    def to_host(value):
+        return {n: v.get() for n, v in value.items()} if isinstance(value, dict) else value.get()
+
+    monkeypatch.setattr(bench_cases, "to_device", Strict.of)
+    monkeypatch.setattr(bench_cases, "to_host", to_host)
+    on_host = Contender(lambda: expected, lambda found: found)
+    require_agreement({OURS: on_host, "on the stand-in": SMALL[name](rng()).contenders[OURS]})
 
 
 def test_what_agrees_is_the_loss_and_every_gradient():
