@@ -33,6 +33,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_cases, "memory", partial(bench_cases.memory, (50,), side=8))
     monkeypatch.setattr(bench_cases, "limits", partial(bench_cases.limits, side=8, copied=64))
     monkeypatch.setattr(bench_timing, "PAUSE", 0)
+    monkeypatch.setattr(bench_timing, "TURN", 1e-9)
     monkeypatch.setattr(bench_torch, "_modes", lambda: {"eager": lambda loss: loss})
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
@@ -137,13 +138,14 @@ def test_contenders_take_turns_and_only_their_own_time_counts(monkeypatch):
 
         return run
 
+    monkeypatch.setattr(bench_timing, "TURN", 0.2)
     monkeypatch.setattr(bench_timing.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(bench_timing.time, "sleep", lambda _: work("pause", 100)())
     monkeypatch.setattr(bench_timing.backend, "synchronise", lambda: order.append("wait"))
-    seconds = measure({"a": work("a", 1), "b": work("b", 2), "c": work("c", 4)}, 4)
-    assert seconds == {"a": [1] * 4, "b": [2] * 4, "c": [4] * 4}
+    seconds = measure({"a": work("a", 1), "b": work("b", 2), "c": work("c", 0.15)}, 4)
+    assert seconds == {"a": [1] * 4, "b": [2] * 4, "c": pytest.approx([0.15] * 4)}
     assert order[:4] == ["pause", "wait", "a", "wait"]
-    assert "".join(name for name in order if len(name) == 1) == "abc" + "bca" + "cab" + "abc"
+    assert "".join(name for name in order if len(name) == 1) == "abcc" + "bcca" + "ccab" + "abcc"
 
 
 def test_medians_spread_and_ratios():
