@@ -69,7 +69,8 @@ def conv_backward_filters(da, cache):
     """da (N, H, W, K) -> dW (F, F, C, K), db (K,): conv_backward where the input needs no gradient."""
     cols, W = cache
     da = da.reshape(-1, da.shape[-1])
-    return (cols.T @ da).reshape(W.shape), da.sum(0)
+    ones = array_module(da).ones_like(da, shape=len(da))  # a product adds rows up faster than .sum(0)
+    return (cols.T @ da).reshape(W.shape), ones @ da
 
 
 def conv_backward(da, cache):

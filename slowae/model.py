@@ -75,10 +75,10 @@ def _decode_backward(dx_hat, cache):
 
 
 def frames_per_block(x, W):
-    """As many frames as keep the patch matrix in cache (4 MB) on the host, within 1 GB on a GPU."""
+    """As many frames as keep the patch matrix within 2 MB of cache on the host, within 1 GB on a GPU."""
     if W.ndim == 2:
         return len(x)
-    numbers = 2**20 if array_module(x) is np else 2**28
+    numbers = 2**19 if array_module(x) is np else 2**28
     return max(2, numbers // (x[0].size * W.shape[0] ** 2))
 
 
@@ -145,14 +145,13 @@ def _sums(params, x, config):
     x_hat, decode_cache = _decode_forward(h, params["W_d"])
 
     reconstruction, dx_hat = losses.reconstruction(x_hat, x)
-    # losses.sparsity of codes that are never negative: their sum, and 1 wherever the ReLU lets a gradient through.
-    sparsity, dh_sparsity = h.sum(), 1
     slowness, dz = losses.slowness(z)
-    loss = reconstruction + config.alpha * sparsity + config.beta * slowness
+    # h is never negative: |h|_1 is its sum, and has the gradient 1 wherever the ReLU lets any through.
+    loss = reconstruction + config.alpha * h.sum() + config.beta * slowness
 
-    dh_reconstruction, dW_d = _decode_backward(dx_hat, decode_cache)
-    dh_slowness = l2_pool_backward(config.beta * dz, pool_cache)
-    dh = dh_reconstruction + config.alpha * dh_sparsity + dh_slowness
+    dh, dW_d = _decode_backward(dx_hat, decode_cache)  # of the reconstruction,
+    dh += config.alpha  # of the sparsity,
+    dh += l2_pool_backward(config.beta * dz, pool_cache)  # and of the slowness
     da = relu_backward(dh, relu_cache)
     dW_e, db_e = _filter_backward(da, filter_cache)
     return loss, {"W_e": dW_e, "b_e": db_e, "W_d": dW_d}

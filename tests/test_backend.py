@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slowae
-from slowae import backend
+from slowae import backend, optim
 from slowae.model import Config, init_params, loss_and_gradients
 
 PACKAGE = Path(slowae.__file__).parent
@@ -78,3 +78,21 @@ def test_a_step_on_the_gpu_equals_a_step_on_the_host():
     np.testing.assert_allclose(float(loss_gpu), float(loss), rtol=1e-4)
     for name, grad in grads.items():
         np.testing.assert_allclose(grads_gpu[name].get(), grad, rtol=1e-3, atol=1e-3 * np.abs(grad).max())
+
+
+@pytest.mark.gpu
+def test_a_hundred_steps_on_the_gpu_follow_those_on_the_host():
+    import cupy
+
+    rng = np.random.default_rng(0)
+    start, x = init_params(rng, (9, 9, 3, 64)), rng.standard_normal((16, 32, 32, 3), dtype=np.float32)
+    losses = []
+    for move in (np.copy, cupy.asarray):
+        params, frames = {name: move(value) for name, value in start.items()}, move(x)
+        moments = optim.init_moments(params)
+        for _ in range(100):
+            loss, grads = loss_and_gradients(params, frames, Config())
+            optim.adam(params, grads, moments, 1e-3)
+            optim.project(params)
+        losses.append(float(loss))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from films import film, write_film
+from strict import Strict
 
 from slowae import backend
 from slowae.__main__ import main
@@ -32,6 +33,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_cases, "memory", partial(bench_cases.memory, (50,), side=8))
     monkeypatch.setattr(bench_cases, "limits", partial(bench_cases.limits, side=8, copied=64))
     monkeypatch.setattr(bench_timing, "PAUSE", 0)
+    monkeypatch.setattr(bench_timing, "TURN", 1e-9)
     monkeypatch.setattr(bench_torch, "_modes", lambda: {"eager": lambda loss: loss})
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
@@ -47,6 +49,20 @@ def rng():
 def test_all_contenders_agree(name):
     """Ours with PyTorch, faiss and scikit-learn where installed; with itself elsewhere."""
     require_agreement(SMALL[name](rng()).contenders)
+
+
+@pytest.mark.parametrize("name", ["layer1_step", "layer2_step", "fully_connected_step", "eq_1_step"])
+def test_ours_on_the_stand_in_for_a_gpu(name, monkeypatch):
+    ours = SMALL[name](rng()).contenders[OURS]
+    expected = ours.read(ours.run())
+
+    def to_host(value):
+        return {n: v.get() for n, v in value.items()} if isinstance(value, dict) else value.get()
+
+    monkeypatch.setattr(bench_cases, "to_device", Strict.of)
+    monkeypatch.setattr(bench_cases, "to_host", to_host)
+    on_host = Contender(lambda: expected, lambda found: found)
+    require_agreement({OURS: on_host, "on the stand-in": SMALL[name](rng()).contenders[OURS]})
 
 
 def test_what_agrees_is_the_loss_and_every_gradient():
@@ -122,13 +138,14 @@ def test_contenders_take_turns_and_only_their_own_time_counts(monkeypatch):
 
         return run
 
+    monkeypatch.setattr(bench_timing, "TURN", 0.2)
     monkeypatch.setattr(bench_timing.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(bench_timing.time, "sleep", lambda _: work("pause", 100)())
     monkeypatch.setattr(bench_timing.backend, "synchronise", lambda: order.append("wait"))
-    seconds = measure({"a": work("a", 1), "b": work("b", 2), "c": work("c", 4)}, 4)
-    assert seconds == {"a": [1] * 4, "b": [2] * 4, "c": [4] * 4}
+    seconds = measure({"a": work("a", 1), "b": work("b", 2), "c": work("c", 0.15)}, 4)
+    assert seconds == {"a": [1] * 4, "b": [2] * 4, "c": pytest.approx([0.15] * 4)}
     assert order[:4] == ["pause", "wait", "a", "wait"]
-    assert "".join(name for name in order if len(name) == 1) == "abc" + "bca" + "cab" + "abc"
+    assert "".join(name for name in order if len(name) == 1) == "abcc" + "bcca" + "ccab" + "abcc"
 
 
 def test_medians_spread_and_ratios():

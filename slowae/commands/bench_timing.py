@@ -10,6 +10,7 @@ from slowae import backend
 
 OURS = "slowae"
 PAUSE = 0.05  # seconds: after a threaded product, BLAS's idle threads spin on the cores for a while
+TURN = 0.2  # seconds
 
 
 class Contender(NamedTuple):
@@ -37,17 +38,23 @@ def require_agreement(contenders):
 
 
 def measure(runs, repeats, progress=iter):
-    """{name: function} -> {name: [seconds]}: in every round each runs once, and each round another one begins."""
+    """{name: function} -> {name: [seconds]}: in every round each has a turn, and each round another one begins.
+
+    A turn repeats the run for TURN, and the last one counts: those before have woken the threads, as in training.
+    """
     names, seconds = list(runs), {name: [] for name in runs}
     for turn in progress(range(repeats)):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(PAUSE)
             backend.synchronise()
-            begun = time.perf_counter()
-            runs[name]()
-            backend.synchronise()
-            seconds[name].append(time.perf_counter() - begun)
+            began = ended = time.perf_counter()
+            while ended - began < TURN:
+                last = ended
+                runs[name]()
+                backend.synchronise()
+                ended = time.perf_counter()
+            seconds[name].append(ended - last)
     return seconds
 
 
