@@ -96,6 +96,22 @@ def check(answer, solution, returns, *, rtol=1e-6, **arguments):
     print(f"{answer.__name__}: {', '.join(name for name in names if name != 'cache')} right")
 
 
+def check_in_place(answer, solution, changes, *, rtol=1e-6, **arguments):
+    """answer(**arguments) returns nothing and changes the arguments that `changes` names, "params velocity", as the
+    package's `solution` does, and no others."""
+    expected, found, changes = deepcopy(arguments), deepcopy(arguments), changes.split()
+    solution(**expected)
+    answer(**found)
+    if all(_unchanged(arguments[name], found[name]) for name in changes):
+        raise NotRight(f"{answer.__name__} changes nothing yet; write it in the cell above")
+    for name in changes:
+        _equal(f"{answer.__name__}: {name}", expected[name], found[name], rtol)
+    for name, value in arguments.items():
+        if name not in changes and not _unchanged(value, found[name]):
+            raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
+    print(f"{answer.__name__}: {', '.join(changes)} right")
+
+
 def check_backward(answer, solution, forward, *, seed=0, **arguments):
     """backward(dout, cache): first against finite differences of `forward`, then against the package's `solution`.
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from slowae import layers, losses, model
-from slowae.exercises import NotRight, check, check_backward, check_loss, solution
+from slowae import layers, losses, model, optim
+from slowae.exercises import NotRight, check, check_backward, check_in_place, check_loss, solution
 
 RNG = np.random.default_rng(0)
 H = abs(RNG.standard_normal((2, 4, 4, 8))) + 0.1
@@ -84,6 +84,31 @@ def test_parameters_come_and_go_as_dicts(wrong, what):
     check(model.standardise, model.standardise, "layer", params=params, z=Z)
     with pytest.raises(NotRight, match=what):
         check(wrong, model.standardise, "layer", params=params, z=Z)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (stub, "stub changes nothing yet"),
+        (
+            lambda params, grads, velocity, rate: params["p"].__isub__(rate * grads["p"]),
+            r"params\['p'\]\[0\]: expected",
+        ),
+        (
+            lambda params, grads, velocity, rate: (optim.sgd(params, grads, velocity, rate), velocity["p"].fill(0)),
+            r"velocity\['p'\]\[0\]: expected 0.8, found 0",
+        ),
+        (
+            lambda params, grads, velocity, rate: (optim.sgd(params, grads, velocity, rate), grads["p"].fill(0)),
+            "writes into its argument grads",
+        ),
+    ],
+)
+def test_a_change_in_place_is_held_against_the_package(wrong, what):
+    arguments = {"params": {"p": Z[0]}, "grads": {"p": np.ones(3)}, "velocity": {"p": np.ones(3)}, "rate": 0.1}
+    check_in_place(optim.sgd, optim.sgd, "params velocity", **arguments)
+    with pytest.raises(NotRight, match=what):
+        check_in_place(wrong, optim.sgd, "params velocity", **arguments)
 
 
 def test_writing_into_a_layer_of_a_stack_is_seen():

@@ -24,15 +24,35 @@ def larger(out):
     return {name: larger(value) for name, value in out.items()} if isinstance(out, dict) else out * 1.01
 
 
+def arrays(value):
+    """Every array in nested arguments."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from arrays(part)
+
+
 def wrong_answers(function, run_check):
     """Functions that are `function` but for one thing, each with that thing's name."""
-    outs = []
+    outs, handed = [], []
 
     def recorded(*args, **kwargs):
         outs.append(function(*args, **kwargs))
+        handed.append((args, kwargs))
         return outs[-1]
 
     run_check(recorded)
+    if outs[0] is None:  # it works in place
+        for i in range(len(list(arrays(handed[0])))):
+
+            def overdone(*args, i=i, **kwargs):
+                function(*args, **kwargs)
+                array = list(arrays((args, kwargs)))[i]
+                array[...] = 1.01 * array
+
+            yield f"leaves array {i} of its arguments too large by a hundredth", overdone
+        return
     parts = outs[0] if isinstance(outs[0], tuple) else (outs[0],)
     # What forward keeps for backward is its own affair.
     for part in range(1 if function.__name__.endswith("_forward") else len(parts)):
@@ -47,7 +67,7 @@ def wrong_answers(function, run_check):
 
     def spoiling(*args, **kwargs):
         out = function(*args, **kwargs)
-        next(v for v in (*args, *kwargs.values()) if isinstance(v, np.ndarray))[...] = 0
+        next(arrays((args, kwargs)))[...] = 0
         return out
 
     yield "writes into its argument", spoiling
@@ -68,7 +88,7 @@ def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
         assert list(inspect.signature(space[name]).parameters.values()) == list(
             inspect.signature(solution).parameters.values()
         ), f"{name} has another signature than the package's"
-        with pytest.raises(NotRight, match=f"{name} returns nothing yet"):
+        with pytest.raises(NotRight, match=f"{name} (returns|changes) nothing yet"):
             run(following, space, path)
 
         def run_check(candidate, name=name, following=following):
