@@ -41,7 +41,7 @@ def _equal(name, expected, found, rtol):
         for part, (one, other) in enumerate(zip(expected, found, strict=True)):
             _equal(f"{name}[{part}]", one, other, rtol)
         return
-    if np.shape(found) != np.shape(expected):
+    if isinstance(found, tuple | list | dict) or np.shape(found) != np.shape(expected):
         raise NotRight(f"{name}: expected shape {np.shape(expected)}, found {_kind(found)}")
     expected, found = np.asarray(expected), np.asarray(found)
     if found.dtype != expected.dtype:

@@ -58,6 +58,11 @@ def test_shape_dtype_count_and_spoiled_arguments(wrong, what):
         check(wrong, layers.relu_forward, "h cache", a=Z)
 
 
+def test_one_thing_expected_and_two_found():
+    with pytest.raises(NotRight, match=r"dz: expected shape \(6, 3\), found tuple"):
+        check(lambda dh, cache: (dh, None), layers.relu_backward, "dz", dh=Z, cache=Z)
+
+
 def _rescaled_in_place(params, z):
     standardised = model.standardise(params, z)
     params["W_d"] *= 2
