@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from slowae.backend import to_device
 from slowae.gradcheck import check_gradients
 
 
@@ -80,6 +81,12 @@ def _call(answer, arguments):
     return found
 
 
+def _apart(arguments, arrays):
+    """The arguments that are not differentiated, on the chosen backend, to which check_gradients moves the others."""
+    rest = {n: v for n, v in arguments.items() if n not in arrays}
+    return {n: to_device(v) if isinstance(v, np.ndarray) else v for n, v in rest.items()}
+
+
 def check(answer, solution, returns, *, rtol=1e-6, **arguments):
     """answer(**arguments) against the package's function `solution`. returns: the names of what it returns, "a cache".
 
@@ -118,7 +125,7 @@ def check_backward(answer, solution, forward, *, seed=0, **arguments):
     forward(**arguments) -> (out, cache): the package's. Its float64 arrays are differentiated, the rest is fixed.
     """
     arrays = {n: v for n, v in arguments.items() if isinstance(v, np.ndarray) and v.dtype == np.float64}
-    fixed = {n: v for n, v in arguments.items() if n not in arrays}
+    fixed = _apart(arguments, arrays)
     out, cache = forward(**arguments)
     rng = np.random.default_rng(seed)
     dout = rng.standard_normal(out.shape)
@@ -151,7 +158,7 @@ def check_loss(answer, solution, returns, *, seed=0, **arguments):
         raise NotRight(f"{answer.__name__}: expected {returns}, found {_kind(found)}")
     _equal(f"{answer.__name__}: {names[0]}", expected[0], found[0], 1e-9)
     arrays = {name.removeprefix("d"): arguments[name.removeprefix("d")] for name in names[1:]}
-    fixed = {n: v for n, v in arguments.items() if n not in arrays}
+    fixed = _apart(arguments, arrays)
 
     def forward(**arrays):
         return solution(**fixed, **arrays)[0], tuple(answer(**fixed, **arrays)[1:])

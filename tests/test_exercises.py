@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from strict import Strict
 
-from slowae import layers, losses, model, optim
+from slowae import exercises, gradcheck, layers, losses, model, optim
 from slowae.exercises import NotRight, check, check_backward, check_in_place, check_loss, solution
 
 RNG = np.random.default_rng(0)
@@ -164,6 +165,16 @@ def test_a_kink_is_held_against_the_package():
 
     with pytest.raises(NotRight, match="dh"):
         check_backward(leaky, layers.l2_pool_backward, layers.l2_pool_forward, h=quiet, group=4, size=2)
+
+
+def test_on_the_device_no_argument_stays_behind(monkeypatch):
+    for module in (exercises, gradcheck):
+        monkeypatch.setattr(module, "to_device", Strict.of)
+    monkeypatch.setattr(
+        gradcheck, "to_host", lambda x: {n: v.get() for n, v in x.items()} if isinstance(x, dict) else x
+    )
+    pairs = {"z": Z, "z_other": Z[::-1] + 1, "near": np.arange(6) % 2 == 0, "margin": 3.0}
+    check_loss(losses.drlim, losses.drlim, "loss dz dz_other", **pairs)
 
 
 def test_solution_is_the_source_of_the_package():
