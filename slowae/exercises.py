@@ -4,10 +4,12 @@ First finite differences, then the package's own function on the same arguments;
 """
 
 import inspect
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
 
+from slowae.backend import to_device
 from slowae.gradcheck import check_gradients
 
 
@@ -26,14 +28,21 @@ def solution(function):
 
 
 def _equal(name, expected, found, rtol):
-    """NotRight unless `found` is `expected`, array or number, up to rounding."""
+    """NotRight unless `found` is `expected`, up to rounding: an array, a number, or a tuple or dict of them."""
+    if isinstance(expected, dict):
+        if not isinstance(found, dict) or found.keys() != expected.keys():
+            names = f"the names {', '.join(found)}" if isinstance(found, dict) else _kind(found)
+            raise NotRight(f"{name}: expected a dict of {', '.join(expected)}, found {names}")
+        for key in expected:
+            _equal(f"{name}[{key!r}]", expected[key], found[key], rtol)
+        return
     if isinstance(expected, tuple):
         if not isinstance(found, tuple) or len(found) != len(expected):
             raise NotRight(f"{name}: expected {len(expected)} things, found {_kind(found)}")
         for part, (one, other) in enumerate(zip(expected, found, strict=True)):
             _equal(f"{name}[{part}]", one, other, rtol)
         return
-    if np.shape(found) != np.shape(expected):
+    if isinstance(found, tuple | list | dict) or np.shape(found) != np.shape(expected):
         raise NotRight(f"{name}: expected shape {np.shape(expected)}, found {_kind(found)}")
     expected, found = np.asarray(expected), np.asarray(found)
     if found.dtype != expected.dtype:
@@ -49,16 +58,33 @@ def _kind(found):
     return f"shape {np.shape(found)}" if isinstance(found, np.ndarray) else type(found).__name__
 
 
+def _unchanged(value, copy):
+    """Is the copy still equal, array by array?"""
+    if isinstance(value, dict):
+        return value.keys() == copy.keys() and all(_unchanged(value[name], copy[name]) for name in value)
+    if isinstance(value, list | tuple):
+        return len(value) == len(copy) and all(map(_unchanged, value, copy))
+    if isinstance(value, np.ndarray):
+        return np.array_equal(value, copy, equal_nan=value.dtype.kind == "f")
+    return True
+
+
 def _call(answer, arguments):
     """answer(**copies of arguments) -> what it returns; NotRight if nothing yet, or if it wrote into an argument."""
-    copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    copies = deepcopy(arguments)
     found = answer(**copies)
     if found is None or found is ...:
         raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
     for name, value in arguments.items():
-        if isinstance(value, np.ndarray) and not np.array_equal(value, copies[name], equal_nan=value.dtype.kind == "f"):
+        if not _unchanged(value, copies[name]):
             raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
     return found
+
+
+def _apart(arguments, arrays):
+    """The arguments that are not differentiated, on the chosen backend, to which check_gradients moves the others."""
+    rest = {n: v for n, v in arguments.items() if n not in arrays}
+    return {n: to_device(v) if isinstance(v, np.ndarray) else v for n, v in rest.items()}
 
 
 def check(answer, solution, returns, *, rtol=1e-6, **arguments):
@@ -77,13 +103,29 @@ def check(answer, solution, returns, *, rtol=1e-6, **arguments):
     print(f"{answer.__name__}: {', '.join(name for name in names if name != 'cache')} right")
 
 
+def check_in_place(answer, solution, changes, *, rtol=1e-6, **arguments):
+    """answer(**arguments) returns nothing and changes the arguments that `changes` names, "params velocity", as the
+    package's `solution` does, and no others."""
+    expected, found, changes = deepcopy(arguments), deepcopy(arguments), changes.split()
+    solution(**expected)
+    answer(**found)
+    if all(_unchanged(arguments[name], found[name]) for name in changes):
+        raise NotRight(f"{answer.__name__} changes nothing yet; write it in the cell above")
+    for name in changes:
+        _equal(f"{answer.__name__}: {name}", expected[name], found[name], rtol)
+    for name, value in arguments.items():
+        if name not in changes and not _unchanged(value, found[name]):
+            raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
+    print(f"{answer.__name__}: {', '.join(changes)} right")
+
+
 def check_backward(answer, solution, forward, *, seed=0, **arguments):
     """backward(dout, cache): first against finite differences of `forward`, then against the package's `solution`.
 
     forward(**arguments) -> (out, cache): the package's. Its float64 arrays are differentiated, the rest is fixed.
     """
     arrays = {n: v for n, v in arguments.items() if isinstance(v, np.ndarray) and v.dtype == np.float64}
-    fixed = {n: v for n, v in arguments.items() if n not in arrays}
+    fixed = _apart(arguments, arrays)
     out, cache = forward(**arguments)
     rng = np.random.default_rng(seed)
     dout = rng.standard_normal(out.shape)
@@ -116,7 +158,7 @@ def check_loss(answer, solution, returns, *, seed=0, **arguments):
         raise NotRight(f"{answer.__name__}: expected {returns}, found {_kind(found)}")
     _equal(f"{answer.__name__}: {names[0]}", expected[0], found[0], 1e-9)
     arrays = {name.removeprefix("d"): arguments[name.removeprefix("d")] for name in names[1:]}
-    fixed = {n: v for n, v in arguments.items() if n not in arrays}
+    fixed = _apart(arguments, arrays)
 
     def forward(**arrays):
         return solution(**fixed, **arrays)[0], tuple(answer(**fixed, **arrays)[1:])

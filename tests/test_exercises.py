@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from strict import Strict
 
-from slowae import layers, losses
-from slowae.exercises import NotRight, check, check_backward, check_loss, solution
+from slowae import exercises, gradcheck, layers, losses, model, optim
+from slowae.exercises import NotRight, check, check_backward, check_in_place, check_loss, solution
 
 RNG = np.random.default_rng(0)
 H = abs(RNG.standard_normal((2, 4, 4, 8))) + 0.1
@@ -58,6 +59,76 @@ def test_shape_dtype_count_and_spoiled_arguments(wrong, what):
         check(wrong, layers.relu_forward, "h cache", a=Z)
 
 
+def test_one_thing_expected_and_two_found():
+    with pytest.raises(NotRight, match=r"dz: expected shape \(6, 3\), found tuple"):
+        check(lambda dh, cache: (dh, None), layers.relu_backward, "dz", dh=Z, cache=Z)
+
+
+def _rescaled_in_place(params, z):
+    standardised = model.standardise(params, z)
+    params["W_d"] *= 2
+    return standardised
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (
+            lambda params, z: model.standardise(params, z)["mean"],
+            r"expected a dict of W_e, b_e, W_d, mean, found shape",
+        ),
+        (lambda params, z: params, r"expected a dict of W_e, b_e, W_d, mean, found the names W_e, b_e, W_d"),
+        (
+            lambda params, z: model.standardise(params, z) | {"b_e": params["b_e"] + 1},
+            r"layer\['b_e'\]\[0\]: expected 0, found 1",
+        ),
+        (_rescaled_in_place, "writes into its argument params"),
+    ],
+)
+def test_parameters_come_and_go_as_dicts(wrong, what):
+    params = model.init_params(RNG, (3, 4))
+    check(model.standardise, model.standardise, "layer", params=params, z=Z)
+    with pytest.raises(NotRight, match=what):
+        check(wrong, model.standardise, "layer", params=params, z=Z)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (stub, "stub changes nothing yet"),
+        (
+            lambda params, grads, velocity, rate: params["p"].__isub__(rate * grads["p"]),
+            r"params\['p'\]\[0\]: expected",
+        ),
+        (
+            lambda params, grads, velocity, rate: (optim.sgd(params, grads, velocity, rate), velocity["p"].fill(0)),
+            r"velocity\['p'\]\[0\]: expected 0.8, found 0",
+        ),
+        (
+            lambda params, grads, velocity, rate: (optim.sgd(params, grads, velocity, rate), grads["p"].fill(0)),
+            "writes into its argument grads",
+        ),
+    ],
+)
+def test_a_change_in_place_is_held_against_the_package(wrong, what):
+    arguments = {"params": {"p": Z[0]}, "grads": {"p": np.ones(3)}, "velocity": {"p": np.ones(3)}, "rate": 0.1}
+    check_in_place(optim.sgd, optim.sgd, "params velocity", **arguments)
+    with pytest.raises(NotRight, match=what):
+        check_in_place(wrong, optim.sgd, "params velocity", **arguments)
+
+
+def test_writing_into_a_layer_of_a_stack_is_seen():
+    def spoiling(layers, x):
+        code = model.encode_stack(layers, x)
+        layers[0][0]["b_e"] += 1
+        return code
+
+    layers = [({n: v.astype(float) for n, v in model.init_params(RNG, (3, 4)).items()}, model.Config(group=2, size=1))]
+    check(model.encode_stack, model.encode_stack, "z", layers=layers, x=Z)
+    with pytest.raises(NotRight, match="writes into its argument layers"):
+        check(spoiling, model.encode_stack, "z", layers=layers, x=Z)
+
+
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
@@ -94,6 +165,16 @@ def test_a_kink_is_held_against_the_package():
 
     with pytest.raises(NotRight, match="dh"):
         check_backward(leaky, layers.l2_pool_backward, layers.l2_pool_forward, h=quiet, group=4, size=2)
+
+
+def test_on_the_device_no_argument_stays_behind(monkeypatch):
+    for module in (exercises, gradcheck):
+        monkeypatch.setattr(module, "to_device", Strict.of)
+    monkeypatch.setattr(
+        gradcheck, "to_host", lambda x: {n: v.get() for n, v in x.items()} if isinstance(x, dict) else x
+    )
+    pairs = {"z": Z, "z_other": Z[::-1] + 1, "near": np.arange(6) % 2 == 0, "margin": 3.0}
+    check_loss(losses.drlim, losses.drlim, "loss dz dz_other", **pairs)
 
 
 def test_solution_is_the_source_of_the_package():

@@ -19,15 +19,40 @@ def run(source, space, path):
     exec(compile(source, path.name, "exec"), space)
 
 
+def larger(out):
+    """Everything in `out`, an array, a number or a dict of them, by a hundredth."""
+    return {name: larger(value) for name, value in out.items()} if isinstance(out, dict) else out * 1.01
+
+
+def arrays(value):
+    """Every array in nested arguments."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from arrays(part)
+
+
 def wrong_answers(function, run_check):
     """Functions that are `function` but for one thing, each with that thing's name."""
-    outs = []
+    outs, handed = [], []
 
     def recorded(*args, **kwargs):
         outs.append(function(*args, **kwargs))
+        handed.append((args, kwargs))
         return outs[-1]
 
     run_check(recorded)
+    if outs[0] is None:  # it works in place
+        for i in range(len(list(arrays(handed[0])))):
+
+            def overdone(*args, i=i, **kwargs):
+                function(*args, **kwargs)
+                array = list(arrays((args, kwargs)))[i]
+                array[...] = 1.01 * array
+
+            yield f"leaves array {i} of its arguments too large by a hundredth", overdone
+        return
     parts = outs[0] if isinstance(outs[0], tuple) else (outs[0],)
     # What forward keeps for backward is its own affair.
     for part in range(1 if function.__name__.endswith("_forward") else len(parts)):
@@ -35,14 +60,14 @@ def wrong_answers(function, run_check):
         def scaled(*args, part=part, **kwargs):
             out = function(*args, **kwargs)
             if not isinstance(out, tuple):
-                return out * 1.01
-            return tuple(o * 1.01 if i == part else o for i, o in enumerate(out))
+                return larger(out)
+            return tuple(larger(o) if i == part else o for i, o in enumerate(out))
 
         yield f"part {part} too large by a hundredth", scaled
 
     def spoiling(*args, **kwargs):
         out = function(*args, **kwargs)
-        next(v for v in (*args, *kwargs.values()) if isinstance(v, np.ndarray))[...] = 0
+        next(arrays((args, kwargs)))[...] = 0
         return out
 
     yield "writes into its argument", spoiling
@@ -63,7 +88,7 @@ def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
         assert list(inspect.signature(space[name]).parameters.values()) == list(
             inspect.signature(solution).parameters.values()
         ), f"{name} has another signature than the package's"
-        with pytest.raises(NotRight, match=f"{name} returns nothing yet"):
+        with pytest.raises(NotRight, match=f"{name} (returns|changes) nothing yet"):
             run(following, space, path)
 
         def run_check(candidate, name=name, following=following):
