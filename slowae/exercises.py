@@ -4,6 +4,7 @@ First finite differences, then the package's own function on the same arguments;
 """
 
 import inspect
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -26,7 +27,14 @@ def solution(function):
 
 
 def _equal(name, expected, found, rtol):
-    """NotRight unless `found` is `expected`, array or number, up to rounding."""
+    """NotRight unless `found` is `expected`, up to rounding: an array, a number, or a tuple or dict of them."""
+    if isinstance(expected, dict):
+        if not isinstance(found, dict) or found.keys() != expected.keys():
+            names = f"the names {', '.join(found)}" if isinstance(found, dict) else _kind(found)
+            raise NotRight(f"{name}: expected a dict of {', '.join(expected)}, found {names}")
+        for key in expected:
+            _equal(f"{name}[{key!r}]", expected[key], found[key], rtol)
+        return
     if isinstance(expected, tuple):
         if not isinstance(found, tuple) or len(found) != len(expected):
             raise NotRight(f"{name}: expected {len(expected)} things, found {_kind(found)}")
@@ -49,14 +57,25 @@ def _kind(found):
     return f"shape {np.shape(found)}" if isinstance(found, np.ndarray) else type(found).__name__
 
 
+def _unchanged(value, copy):
+    """Is the copy still equal, array by array?"""
+    if isinstance(value, dict):
+        return value.keys() == copy.keys() and all(_unchanged(value[name], copy[name]) for name in value)
+    if isinstance(value, list | tuple):
+        return len(value) == len(copy) and all(map(_unchanged, value, copy))
+    if isinstance(value, np.ndarray):
+        return np.array_equal(value, copy, equal_nan=value.dtype.kind == "f")
+    return True
+
+
 def _call(answer, arguments):
     """answer(**copies of arguments) -> what it returns; NotRight if nothing yet, or if it wrote into an argument."""
-    copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    copies = deepcopy(arguments)
     found = answer(**copies)
     if found is None or found is ...:
         raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
     for name, value in arguments.items():
-        if isinstance(value, np.ndarray) and not np.array_equal(value, copies[name], equal_nan=value.dtype.kind == "f"):
+        if not _unchanged(value, copies[name]):
             raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
     return found
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slowae import layers, losses
+from slowae import layers, losses, model
 from slowae.exercises import NotRight, check, check_backward, check_loss, solution
 
 RNG = np.random.default_rng(0)
@@ -56,6 +56,46 @@ def test_a_wrong_value_names_the_place_and_both_numbers():
 def test_shape_dtype_count_and_spoiled_arguments(wrong, what):
     with pytest.raises(NotRight, match=what):
         check(wrong, layers.relu_forward, "h cache", a=Z)
+
+
+def _rescaled_in_place(params, z):
+    standardised = model.standardise(params, z)
+    params["W_d"] *= 2
+    return standardised
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (
+            lambda params, z: model.standardise(params, z)["mean"],
+            r"expected a dict of W_e, b_e, W_d, mean, found shape",
+        ),
+        (lambda params, z: params, r"expected a dict of W_e, b_e, W_d, mean, found the names W_e, b_e, W_d"),
+        (
+            lambda params, z: model.standardise(params, z) | {"b_e": params["b_e"] + 1},
+            r"layer\['b_e'\]\[0\]: expected 0, found 1",
+        ),
+        (_rescaled_in_place, "writes into its argument params"),
+    ],
+)
+def test_parameters_come_and_go_as_dicts(wrong, what):
+    params = model.init_params(RNG, (3, 4))
+    check(model.standardise, model.standardise, "layer", params=params, z=Z)
+    with pytest.raises(NotRight, match=what):
+        check(wrong, model.standardise, "layer", params=params, z=Z)
+
+
+def test_writing_into_a_layer_of_a_stack_is_seen():
+    def spoiling(layers, x):
+        code = model.encode_stack(layers, x)
+        layers[0][0]["b_e"] += 1
+        return code
+
+    layers = [({n: v.astype(float) for n, v in model.init_params(RNG, (3, 4)).items()}, model.Config(group=2, size=1))]
+    check(model.encode_stack, model.encode_stack, "z", layers=layers, x=Z)
+    with pytest.raises(NotRight, match="writes into its argument layers"):
+        check(spoiling, model.encode_stack, "z", layers=layers, x=Z)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ def run(source, space, path):
     exec(compile(source, path.name, "exec"), space)
 
 
+def larger(out):
+    """Everything in `out`, an array, a number or a dict of them, by a hundredth."""
+    return {name: larger(value) for name, value in out.items()} if isinstance(out, dict) else out * 1.01
+
+
 def wrong_answers(function, run_check):
     """Functions that are `function` but for one thing, each with that thing's name."""
     outs = []
@@ -35,8 +40,8 @@ def wrong_answers(function, run_check):
         def scaled(*args, part=part, **kwargs):
             out = function(*args, **kwargs)
             if not isinstance(out, tuple):
-                return out * 1.01
-            return tuple(o * 1.01 if i == part else o for i, o in enumerate(out))
+                return larger(out)
+            return tuple(larger(o) if i == part else o for i, o in enumerate(out))
 
         yield f"part {part} too large by a hundredth", scaled
 
