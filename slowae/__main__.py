@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   python -m slowae plane                         Figure 1: two angles found from images alone
   python -m slowae patches --video films/        Figure 2: Fourier quadruples, and local edges
   python -m slowae paper                         Figures 3 to 7, stage by stage; after fetch
+  python -m slowae bench                         how fast it is here
   python -m slowae fetch                         the larger corpus, about 93 MB
   python -m slowae train --help                  all options of a command
 commands:

@@ -121,7 +121,9 @@ def map_blocks(function, blocks):
 
 def machine():
     """What a measured time holds for."""
-    found = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": threads()}
+    found = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": threads()}
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
+        found["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), found["cpu"])
     if chosen() == "cupy":
         found["gpu"] = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         found["tf32"] = os.environ.get("CUPY_TF32") == "1"

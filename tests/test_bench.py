@@ -10,9 +10,10 @@ from strict import Strict
 
 from slowae import backend
 from slowae.__main__ import main
-from slowae.commands import bench_cases, bench_timing, bench_torch
+from slowae.commands import bench, bench_cases, bench_memory, bench_timing, bench_torch
 from slowae.commands.bench_timing import OURS, Contender, measure, ratios, require_agreement, summary
 
+CASES = dict(bench_cases.CASES)
 SMALL = {
     "layer1_step": partial(bench_cases.layer1_step, pairs=2),
     "layer2_step": partial(bench_cases.layer2_step, pairs=2),
@@ -30,7 +31,7 @@ def small(monkeypatch, tmp_path):
     write_film(tmp_path / "film.mkv", film(9, height=64, width=64))
     monkeypatch.setattr(bench_cases.sources, "find_videos", lambda: [tmp_path / "film.mkv"])
     monkeypatch.setattr(bench_cases, "CASES", SMALL)
-    monkeypatch.setattr(bench_cases, "memory", partial(bench_cases.memory, (50,), side=8))
+    monkeypatch.setattr(bench_memory, "memory", partial(bench_memory.memory, (50,), side=8))
     monkeypatch.setattr(bench_cases, "limits", partial(bench_cases.limits, side=8, copied=64))
     monkeypatch.setattr(bench_timing, "PAUSE", 0)
     monkeypatch.setattr(bench_timing, "TURN", 1e-9)
@@ -40,6 +41,10 @@ def small(monkeypatch, tmp_path):
 
 def rng():
     return np.random.default_rng(0)
+
+
+def test_every_case_has_its_section():
+    assert bench.SECTIONS == ["memory", "limit", *CASES]
 
 
 # Agreement

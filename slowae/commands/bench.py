@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from slowae import backend, files
 from slowae.backend import require
-from slowae.commands import bench_cases, number, versions
+from slowae.commands import bench_memory, number, versions
 from slowae.commands.bench_timing import OURS, measure, ratios, require_agreement, summary
 
-SECTIONS = ["memory", "limit", *bench_cases.CASES]  # memory first: a child's peak begins with its parent's
+SECTIONS = ["memory", "limit", "layer1_step", "layer2_step", "fully_connected_step", "eq_1_step", "retrieval"]
+SECTIONS += ["whitening_fit", "decoding"]
 RIVALS = ("torch", "faiss-cpu", "scikit-learn")
 
 
@@ -23,9 +24,8 @@ def add_arguments(parser):
     parser.add_argument("--repeats", type=number(int, least=1), default=7, help="of each measurement (%(default)s)")
 
 
-def measure_limit(rng, repeats):
-    """-> the machine's GFLOP/s in a large float32 product, and GB/s, read and written, in a copy."""
-    work = bench_cases.limits(rng)
+def measure_limit(work, repeats):
+    """bench_cases.limits -> GFLOP/s in a large float32 product, and GB/s, read and written, in a copy."""
     for function, _ in work.values():
         function()
     seconds = summary(measure({name: function for name, (function, _) in work.items()}, repeats))
@@ -33,9 +33,8 @@ def measure_limit(rng, repeats):
     return {"sgemm_gflops": rate["sgemm"], "copy_gb_per_s": rate["copy"]}
 
 
-def measure_case(name, rng, repeats):
-    """-> the Case, {contender: summary}. RuntimeError that names the case unless all contenders agree."""
-    case = bench_cases.CASES[name](rng)
+def measure_case(name, case, repeats):
+    """-> {contender: summary}. RuntimeError that names the case unless all contenders agree."""
     try:
         require_agreement(case.contenders)
     except RuntimeError as error:
@@ -44,8 +43,7 @@ def measure_case(name, rng, repeats):
     def progress(rounds):
         return tqdm(rounds, desc=name, unit="round", dynamic_ncols=True, leave=False)
 
-    runs = {who: contender.run for who, contender in case.contenders.items()}
-    return case, summary(measure(runs, repeats, progress))
+    return summary(measure({who: one.run for who, one in case.contenders.items()}, repeats, progress))
 
 
 def judge(report, name, case):
@@ -81,16 +79,21 @@ def run(args):
         if name in report or name in report["seconds"]:
             continue
         print(name, flush=True)
-        rng = np.random.default_rng(args.seed)
         if name == "memory":
-            report[name] = bench_cases.memory()
+            report[name] = bench_memory.memory()
             for what, row in report[name].items():
                 print(f"  {what}: " + ", ".join(f"{count} frames {mb} MB" for count, mb in row.items()))
-        elif name == "limit":
-            report[name] = measure_limit(rng, args.repeats)
+            files.write_json(path, report)
+            continue
+        from slowae.commands import bench_cases  # not sooner: it may import PyTorch, and that weighs
+
+        rng = np.random.default_rng(args.seed)
+        if name == "limit":
+            report[name] = measure_limit(bench_cases.limits(rng), args.repeats)
             print("  " + ", ".join(f"{what} {value:.4g}" for what, value in report[name].items()))
         else:
-            case, report["seconds"][name] = measure_case(name, rng, args.repeats)
+            case = bench_cases.CASES[name](rng)
+            report["seconds"][name] = measure_case(name, case, args.repeats)
             judge(report, name, case)
             show(report, name)
         files.write_json(path, report)

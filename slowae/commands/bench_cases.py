@@ -1,21 +1,17 @@
-"""What `bench` times, each with its data and with all who do the same work on them; and what it weighs.
+"""What `bench` times, each with its data and with all who do the same work on them.
 
 The steps are whole ones, optimizer and projection included, at rate 0: every repeat does the same work.
 """
 
-import multiprocessing
-import tempfile
-from argparse import Namespace
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from slowae import embedding, metrics, model, optim
 from slowae.backend import array_module, chosen, threads, to_device, to_host
-from slowae.commands import bench_torch, peak_mb
+from slowae.commands import bench_torch
 from slowae.commands.bench_timing import OURS, Contender
-from slowae.commands.train import FILTERS, fit_layer
+from slowae.commands.train import FILTERS
 from slowae.data import sources, video, whitening
 
 
@@ -150,37 +146,3 @@ def limits(rng, side=4096, copied=2**28):
     a, b = (to_device(rng.standard_normal((side, side), dtype=np.float32)) for _ in range(2))
     source = array_module(a).zeros(copied // 4, np.float32)
     return {"sgemm": (lambda: a @ b, 2.0 * side**3), "copy": (source.copy, 2.0 * copied)}
-
-
-# What it weighs
-
-
-def train_on(frames, side=32, batch=32, steps=5):
-    """Layer 1 on so many frames, whitening included -> the peak of this process in MB."""
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 256, (frames, side, side, 3), dtype=np.uint8)
-    pairs = np.column_stack([np.arange(len(frames) - 1), np.arange(1, len(frames))])
-    whiten = whitening.fit_whitening(frames, 0.1)
-    with tempfile.TemporaryDirectory() as out:
-        args = Namespace(
-            seed=0, batch=batch, steps=steps, rate=1e-5, optimizer="adam", epsilon=0.1, out=Path(out), resume=False
-        )
-        fit_layer("memory", model.Config(), FILTERS, whiten, frames, pairs, frames[pairs[:32].T.ravel()], args)
-    return peak_mb()
-
-
-def search_among(frames, side=32, queries=1000):
-    """Top 40 among layer 1's codes of so many frames -> the peak of this process in MB."""
-    rng = np.random.default_rng(0)
-    gallery = rng.random((frames, 4 * side**2), dtype=np.float32)
-    metrics.neighbours(gallery[:queries], gallery)
-    return peak_mb()
-
-
-def memory(counts=(10_000, 50_000, 150_000), side=32):
-    """{what: {frames: MB}}, each measured in a process of its own, on the host."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return {
-            what: {str(count): pool.apply(work, (count, side)) for count in counts}
-            for what, work in (("training", train_on), ("retrieval", search_among))
-        }
