@@ -120,7 +120,7 @@ def standardise(params, z):
 
     (W_e, b_e, W_d) -> (W_e / c, b_e / c, c W_d) gives z / c, for the L2 pool is homogeneous: c makes its variance 1, so
     that alpha and beta keep their units. `mean` (K / group,), of each map, is for encode_stack to take away: codes are
-    never negative, and where all inputs are positive the units of negative weight sum are dead from the start.
+    never negative, and along their common mean the loss is so steep that units die at a rate that suits the rest.
     """
     z = z.reshape(-1, z.shape[-1])
     mean = z.mean(0)
