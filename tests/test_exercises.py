@@ -177,5 +177,12 @@ def test_on_the_device_no_argument_stays_behind(monkeypatch):
     check_loss(losses.drlim, losses.drlim, "loss dz dz_other", **pairs)
 
 
+def test_infinity_and_nan_hide_nothing():
+    expected = np.array([np.inf, np.nan, 1.0])
+    check(lambda a: expected.copy(), lambda a: expected, "h", a=Z)
+    with pytest.raises(NotRight, match=r"h\[2\]: expected 1, found 2"):
+        check(lambda a: np.array([np.inf, np.nan, 2.0]), lambda a: expected, "h", a=Z)
+
+
 def test_solution_is_the_source_of_the_package():
     assert "def relu_forward(a):" in solution(layers.relu_forward).data
