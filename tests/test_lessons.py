@@ -108,7 +108,10 @@ def test_is_fit_to_be_read_where_it_is_stored(path):
     notebook = json.loads(path.read_text(encoding="utf-8"))
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] or cell["execution_count"] for cell in code), "run python -m tests.lessons"
-    assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error"]
+    figures = [o["data"] for o in outputs if "<Figure" in "".join(o.get("data", {}).get("text/plain", ""))]
+    assert all("image/png" in data for data in figures), "a figure shows as text only"
 
 
 @LESSON
