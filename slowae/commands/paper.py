@@ -39,9 +39,9 @@ PUBLISHED = {
 
 def add_arguments(parser):
     first.add_arguments(parser)
-    parser.set_defaults(tiles=1, steps=4000, alpha=2.0, epsilon=0.3)  # chosen on validation data, README
-    parser.add_argument("--alpha2", type=number(float, least=0), default=0.3, help="alpha of layer 2 (%(default)s)")
-    parser.add_argument("--beta2", type=number(float, least=0), default=1.0, help="beta of layer 2 (%(default)s)")
+    parser.set_defaults(tiles=1, steps=3000, epsilon=0.3)  # chosen on validation data, README
+    parser.add_argument("--alpha2", type=number(float, least=0), default=1.0, help="alpha of layer 2 (%(default)s)")
+    parser.add_argument("--beta2", type=number(float, least=0), default=4.0, help="beta of layer 2 (%(default)s)")
     parser.add_argument(
         "--grid-steps", type=number(int, least=1), default=800, help="for each cell of alpha x beta (%(default)s)"
     )
