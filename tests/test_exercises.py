@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from strict import Strict
 
-from slowae import exercises, gradcheck, layers, losses, model, optim
+from slowae import embedding, exercises, gradcheck, layers, losses, model, optim
 from slowae.exercises import NotRight, check, check_backward, check_in_place, check_loss, solution
 
 RNG = np.random.default_rng(0)
@@ -43,6 +43,22 @@ def test_a_wrong_value_names_the_place_and_both_numbers():
     a = np.array([[0.5, 2.0]])
     with pytest.raises(NotRight, match=r"h\[0, 1\]: expected 2, found 3 \(50% are wrong\)"):
         check(wrong, layers.relu_forward, "h cache", a=a)
+
+
+def test_rounding_that_is_left_where_all_cancels_is_not_wrong():
+    """Eq. 1 sees only differences of codes, so its db_2 is 0, up to the order of the sum."""
+    data = np.random.default_rng(0)
+    shapes = {"W_1": (5, 4), "b_1": (4,), "W_2": (4, 2), "b_2": (2,)}
+    params = {name: data.standard_normal(shape) for name, shape in shapes.items()}
+    first, second = data.integers(6, size=(2, 20))
+    batch = data.standard_normal((6, 5)), first, second, data.integers(2, size=20) == 1
+
+    def in_another_order(params, batch, config):
+        x, first, second, near = batch
+        return embedding.loss_and_gradients(params, (x, first[::-1], second[::-1], near[::-1]), config)
+
+    arguments = {"params": params, "batch": batch, "config": embedding.Config(margin=4.0)}
+    check(in_another_order, embedding.loss_and_gradients, "loss grads", **arguments)
 
 
 @pytest.mark.parametrize(
