@@ -53,7 +53,8 @@ def _equal(name, expected, found, rtol):
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = f"{name}{list(at)}" if at else name
-        raise NotRight(f"{where}: expected {expected[at]:.6g}, found {found[at]:.6g} ({wrong.mean():.0%} are wrong)")
+        share = f" ({wrong.mean():.0%} are wrong)" if at else ""
+        raise NotRight(f"{where}: expected {expected[at]:.6g}, found {found[at]:.6g}{share}")
 
 
 def _kind(found):
