@@ -52,7 +52,7 @@ def filters(dictionaries, group=4):
 
 def precision_recall(retrievals, oracle=None, recall="recall: share of the scene found"):
     """{name: Retrieval} -> precision over recall, k = 1..40, with each area in the legend."""
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for i, (name, retrieval) in enumerate(retrievals.items()):
         colour, line = COLOURS[i % len(COLOURS)], "-" if i < len(COLOURS) else "--"
@@ -62,7 +62,7 @@ def precision_recall(retrievals, oracle=None, recall="recall: share of the scene
         axes.plot(oracle.recall, oracle.precision, "k:", label=f"oracle ({oracle.auc:.3f})")
     axes.set(xlabel=recall, ylabel="precision: share of the found that is right")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(fontsize=8, title="area under the curve", title_fontsize=8)
+    figure.legend(fontsize=8, title="area under the curve", title_fontsize=8, loc="outside right upper")
     axes.grid(alpha=0.3)
     return figure
 
