@@ -16,10 +16,9 @@ from slowae.layers import (
     relu_backward,
     relu_forward,
 )
-from slowae.model import Config, frames_per_block
+from slowae.model import FILTERS, Config, frames_per_block, mean_over_blocks
 
 POOLS = Config(group=4, size=2), Config(group=1, size=4)
-FILTERS = (9, 9, 3, 64), (5, 5, 16, 64)
 
 
 def init_params(rng, filters=FILTERS, side=32, hidden=256, classes=10):
@@ -84,8 +83,7 @@ def loss_and_gradients(params, batch):
         loss, dlogits = losses.cross_entropy(logits, labels[block])
         return loss, backward(dlogits, cache)
 
-    parts = map_blocks(part, _blocks(params, x))
-    return sum(loss for loss, _ in parts) / len(x), {n: sum(g[n] for _, g in parts) / len(x) for n in params}
+    return mean_over_blocks(part, _blocks(params, x), len(x))
 
 
 def accuracy(params, x, labels):

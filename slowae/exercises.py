@@ -72,12 +72,17 @@ def _unchanged(value, copy):
     return True
 
 
+def _returned(answer, found):
+    """NotRight if the answer returned nothing yet."""
+    if found is None or found is ...:
+        raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
+    return found
+
+
 def _call(answer, arguments):
     """answer(**copies of arguments) -> what it returns; NotRight if nothing yet, or if it wrote into an argument."""
     copies = deepcopy(arguments)
-    found = answer(**copies)
-    if found is None or found is ...:
-        raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
+    found = _returned(answer, answer(**copies))
     for name, value in arguments.items():
         if not _unchanged(value, copies[name]):
             raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
@@ -90,6 +95,21 @@ def _apart(arguments, arrays):
     return {n: to_device(v) if isinstance(v, np.ndarray) else v for n, v in rest.items()}
 
 
+def _require_gradients(answer, forward, backward, arrays, rng):
+    """NotRight, in the words of check_gradients, unless finite differences of forward agree with backward."""
+    try:
+        check_gradients(forward, backward, arrays, rng)
+    except AssertionError as error:
+        raise NotRight(f"{answer.__name__}: {error}") from None
+
+
+def _compare(answer, names, expected, found, rtol):
+    """NotRight unless the tuples agree name by name, else a line that says so."""
+    for name, one, other in zip(names, expected, found, strict=True):
+        _equal(f"{answer.__name__}: {name}", one, other, rtol)
+    print(f"{answer.__name__}: {', '.join(names)} right")
+
+
 def check(answer, solution, returns, *, rtol=1e-6, **arguments):
     """answer(**arguments) against the package's function `solution`. returns: the names of what it returns, "a cache".
 
@@ -100,10 +120,8 @@ def check(answer, solution, returns, *, rtol=1e-6, **arguments):
         expected, found = (expected,), (found,)
     if not isinstance(found, tuple) or len(found) != len(names):
         raise NotRight(f"{answer.__name__}: expected {returns}, found {_kind(found)}")
-    for name, one, other in zip(names, expected, found, strict=True):
-        if name != "cache":
-            _equal(f"{answer.__name__}: {name}", one, other, rtol)
-    print(f"{answer.__name__}: {', '.join(name for name in names if name != 'cache')} right")
+    kept = [i for i, name in enumerate(names) if name != "cache"]
+    _compare(answer, *([values[i] for i in kept] for values in (names, expected, found)), rtol)
 
 
 def check_in_place(answer, solution, changes, *, rtol=1e-6, **arguments):
@@ -133,23 +151,16 @@ def check_backward(answer, solution, forward, *, seed=0, **arguments):
     rng = np.random.default_rng(seed)
     dout = rng.standard_normal(out.shape)
     before = dout.copy()
-    found = answer(dout, cache)
-    if found is None or found is ...:
-        raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
+    found = _returned(answer, answer(dout, cache))
     if not np.array_equal(dout, before):
         raise NotRight(f"{answer.__name__} writes into its argument; work on a copy")
     count = len(found) if isinstance(found, tuple) else 1
     if count != len(arrays):
         raise NotRight(f"{answer.__name__}: expected {' '.join(f'd{n}' for n in arrays)}, found {count} of them")
-    try:
-        check_gradients(partial(forward, **fixed), answer, arrays, rng)
-    except AssertionError as error:
-        raise NotRight(f"{answer.__name__}: {error}") from None
+    _require_gradients(answer, partial(forward, **fixed), answer, arrays, rng)
     expected = solution(dout, cache)
     expected, found = (v if isinstance(v, tuple) else (v,) for v in (expected, found))
-    for name, one, other in zip(arrays, expected, found, strict=True):
-        _equal(f"{answer.__name__}: d{name}", one, other, 1e-9)
-    print(f"{answer.__name__}: {', '.join(f'd{name}' for name in arrays)} right")
+    _compare(answer, [f"d{name}" for name in arrays], expected, found, 1e-9)
 
 
 def check_loss(answer, solution, returns, *, seed=0, **arguments):
@@ -166,12 +177,8 @@ def check_loss(answer, solution, returns, *, seed=0, **arguments):
     def forward(**arrays):
         return solution(**fixed, **arrays)[0], tuple(answer(**fixed, **arrays)[1:])
 
-    try:
-        check_gradients(
-            forward, lambda dout, grads: tuple(dout * g for g in grads), arrays, np.random.default_rng(seed)
-        )
-    except AssertionError as error:
-        raise NotRight(f"{answer.__name__}: {error}") from None
-    for name, one, other in zip(names[1:], expected[1:], found[1:], strict=True):
-        _equal(f"{answer.__name__}: {name}", one, other, 1e-9)
-    print(f"{answer.__name__}: {', '.join(names)} right")
+    def backward(dout, grads):
+        return tuple(dout * g for g in grads)
+
+    _require_gradients(answer, forward, backward, arrays, np.random.default_rng(seed))
+    _compare(answer, names, expected, found, 1e-9)

@@ -20,6 +20,8 @@ from slowae.layers import (
     relu_forward,
 )
 
+FILTERS = (9, 9, 3, 64), (5, 5, 16, 64)  # of the two layers (Section 5)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -129,6 +131,12 @@ def standardise(params, z):
     return {"W_e": params["W_e"] / c, "b_e": params["b_e"] / c, "W_d": params["W_d"] * c, "mean": mean / c}
 
 
+def mean_over_blocks(sums, blocks, N):
+    """sums(block) -> loss, gradients, both summed over the block -> both summed over all blocks, divided by N."""
+    parts = map_blocks(sums, blocks)
+    return sum(loss for loss, _ in parts) / N, {name: sum(g[name] for _, g in parts) / N for name in parts[0][1]}
+
+
 def _pairs_in_blocks(x, W):
     """Index of each block of pairs -> its frames, all x_t, then all x_t'."""
     require(len(x) >= 2 and len(x) % 2 == 0, f"a batch is pairs: all x_t, then all x_t', not {len(x)} frames")
@@ -164,9 +172,8 @@ def loss_and_gradients(params, x, config):
     ValueError for frames that do not fit the filters, an odd number of them, NaN or Inf.
     """
     _require_frames(params, x)
-    parts = map_blocks(lambda block: _sums(params, block, config), _pairs_in_blocks(x, params["W_e"]))
-    N = len(x) // 2
-    return sum(loss for loss, _ in parts) / N, {name: sum(g[name] for _, g in parts) / N for name in params}
+    blocks = _pairs_in_blocks(x, params["W_e"])
+    return mean_over_blocks(lambda block: _sums(params, block, config), blocks, len(x) // 2)
 
 
 def statistics(params, x, config):

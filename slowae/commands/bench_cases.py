@@ -11,7 +11,6 @@ from slowae import embedding, metrics, model, optim
 from slowae.backend import array_module, chosen, threads, to_device, to_host
 from slowae.commands import bench_torch
 from slowae.commands.bench_timing import OURS, Contender
-from slowae.commands.train import FILTERS
 from slowae.data import sources, video, whitening
 
 
@@ -51,12 +50,12 @@ def _eq_2(rng, shape, frames, config, rivals):
 
 
 def layer1_step(rng, pairs=32):
-    return _eq_2(rng, FILTERS, (2 * pairs, 32, 32, 3), model.Config(), bench_torch.convolutional)
+    return _eq_2(rng, model.FILTERS[0], (2 * pairs, 32, 32, 3), model.Config(), bench_torch.convolutional)
 
 
 def layer2_step(rng, pairs=32):
     config = model.Config(group=1, size=4)
-    return _eq_2(rng, (5, 5, 16, 64), (2 * pairs, 16, 16, 16), config, bench_torch.convolutional)
+    return _eq_2(rng, model.FILTERS[1], (2 * pairs, 16, 16, 16), config, bench_torch.convolutional)
 
 
 def fully_connected_step(rng, pairs=128):

@@ -44,10 +44,10 @@ def compared(args, task):
 class Validation:
     """What settings are chosen on: temporal AUC on validation videos, class AUC among CIFAR-10's training images."""
 
-    def __init__(self, args):
+    def __init__(self, scenes):
         images, labels = cifar.load("train")
         part, asked = len(images) // 5, len(images) // 50  # 10,000 and 1,000, disjoint
-        self.scenes = scenes_by_part(args)["validation"]
+        self.scenes = scenes
         self.gallery, self.labels = images[:part], labels[:part]
         self.queries, self.asked = images[-asked:], labels[-asked:]
 
@@ -60,7 +60,8 @@ class Validation:
 
 def baselines(args):
     """The whitening, with or without each code's own mean, that makes the best of ZCA pixels on validation data."""
-    score, frames, rows = Validation(args), video.training_pairs(scenes_by_part(args)["train"])[0], []
+    parts, rows = scenes_by_part(args), []
+    score, frames = Validation(parts["validation"]), video.training_pairs(parts["train"])[0]
     fitted = {epsilon: whitening.fit_whitening(frames, epsilon) for epsilon in EPSILONS}
     for (epsilon, whiten), centre in product(fitted.items(), (False, True)):
         rows.append({"epsilon": epsilon, "centre": centre, **score(_tuned(whiten, centre))})
@@ -124,13 +125,13 @@ def classes(args):
 
 def grid(args):
     """Temporal AUC on the validation videos and class AUC among CIFAR-10's training images over alpha x beta."""
-    whiten, fit = trainer(args)
-    short, score = Namespace(**vars(args) | {"steps": args.grid_steps}), Validation(args)
-    host, scores = whitening.load_whitening(args.out / "whitening.npz"), []
+    parts, scores = scenes_by_part(args), []
+    whiten, fit = trainer(args, parts)
+    short, score = Namespace(**vars(args) | {"steps": args.grid_steps}), Validation(parts["validation"])
     for alpha, beta in product(ALPHAS, BETAS):
         config = model.Config(alpha, beta)
         params, _ = fit(f"grid_{alpha:g}_{beta:g}", config, first.FILTERS, whiten, args=short)
-        scores.append(score(spaces.stack([(params, config)], host)))
+        scores.append(score(spaces.stack([(params, config)], whiten)))
     titles = {"temporal": "temporal AUC, validation videos", "classes": "class AUC, training images"}
     maps = {t: np.reshape([s[task] for s in scores], (len(ALPHAS), len(BETAS))) for task, t in titles.items()}
     plots.save(figures.grid(ALPHAS, BETAS, maps), args.out / "grid.png")

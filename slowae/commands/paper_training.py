@@ -5,13 +5,12 @@ from functools import partial
 
 import numpy as np
 
-from slowae import convnet, files, metrics, model, plots, spaces
+from slowae import convnet, files, metrics, model, plots
 from slowae.backend import to_device, to_host
 from slowae.commands import train as first
 from slowae.data import cifar, sources, video, whitening
 from slowae.plots import paper as figures
 
-FILTERS_2 = (5, 5, 16, 64)
 NAMES = first.NAMES | {
     "zca_tuned": "ZCA pixels, tuned",
     "alpha0": "alpha = 0",
@@ -38,9 +37,8 @@ def kind_of(scene):
     return rows[0]["kind"] if rows else "other"
 
 
-def trainer(args):
+def trainer(args, parts):
     """-> the whitening, and a fit_layer(name, config, shape, see, args=, **settings) that has its data."""
-    parts = scenes_by_part(args)
     frames, pairs = video.training_pairs(parts["train"])
     data = {"frames": frames, "pairs": pairs, "watched": first.watched_frames(parts["validation"])}
     return whitening.load_whitening(args.out / "whitening.npz").on_device(), partial(first.fit_layer, **data)
@@ -81,7 +79,7 @@ def diagram(args):
 
 def layer1(args):
     """Layer 1 as given, and with alpha = 0, and with beta = 0; Figures 5b, 5c."""
-    whiten, fit = trainer(args)
+    whiten, fit = trainer(args, scenes_by_part(args))
     configs, result = layer_configs(args), {}
     layers, histories = {"random": model.init_params(np.random.default_rng(args.seed), first.FILTERS)}, {}
     for name in ("alpha0", "beta0", "layer1"):
@@ -97,17 +95,18 @@ def layer1(args):
 
 def layer2(args):
     """Layer 2, greedy on the frozen layer 1, and a random one on a random one."""
-    whiten, fit = trainer(args)
-    configs, frames = layer_configs(args), to_device(video.retrieval_frames(scenes_by_part(args)["train"])[0][::4])
+    parts, configs = scenes_by_part(args), layer_configs(args)
+    whiten, fit = trainer(args, parts)
+    frames = to_device(video.retrieval_frames(parts["train"])[0][::4])
     kept, one = {}, files.read_groups(args.out / "layer1.npz")
     for name, below in (("random2", "random"), ("layer2", "layer1")):
         z = model.encode(to_device(one[below]), whiten(frames), configs[below])
         kept[f"{name}_below"] = to_host(model.standardise(to_device(one[below]), z))
-    kept["random2"] = model.init_params(np.random.default_rng(args.seed), FILTERS_2)
+    kept["random2"] = model.init_params(np.random.default_rng(args.seed), model.FILTERS[1])
     frozen = [(to_device(kept["layer2_below"]), configs["layer1"])]
     below = {"below": zlib.crc32(kept["layer2_below"]["W_e"])}
     see = lambda frames: model.encode_stack(frozen, whiten(frames))  # noqa: E731
-    kept["layer2"], history = fit("layer2", configs["layer2"], FILTERS_2, see, args=args, **below)
+    kept["layer2"], history = fit("layer2", configs["layer2"], model.FILTERS[1], see, args=args, **below)
     files.write_groups(args.out / "layer2.npz", kept)
     plots.save(plots.training_curves({"layer 2": history}), args.out / "layer2.png")
     return {"last": history[-1]}
@@ -131,9 +130,8 @@ def supervised(args):
     )
     files.write_arrays(args.out / "supervised.npz", params)
     plots.save(plots.filters({"5a. supervised, on CIFAR-10": params["W_1"]}), args.out / "figure5a.png")
-    on_device = to_device(params)
-    logits = spaces.on_backend(lambda images: convnet.forward(on_device, whiten(images))[0], block=100)(asked)
-    return {"test_accuracy": float((logits.argmax(1) == asked_labels).mean()), "history": history}
+    accuracy = convnet.accuracy(to_device(params), whiten(to_device(asked)), to_device(asked_labels))
+    return {"test_accuracy": accuracy, "history": history}
 
 
 def learned(args):

@@ -12,7 +12,7 @@ from slowae.backend import chosen, to_device
 from slowae.commands import number, peak_mb, versions
 from slowae.data import sources, video, whitening
 
-FILTERS = (9, 9, 3, 64)
+FILTERS = model.FILTERS[0]
 NAMES = {
     "pixels": "pixels",
     "pixels_centred": "pixels, mean removed",
@@ -36,7 +36,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--steps", type=number(int, least=1), default=1200, help="(%(default)s)")
     parser.add_argument("--batch", type=number(int, least=1), default=16, help="pairs of frames a step (%(default)s)")
-    parser.add_argument("--optimizer", choices=("adam", "sgd"), default="adam", help="(%(default)s)")
+    parser.add_argument("--optimizer", choices=optim.OPTIMIZERS, default="adam", help="(%(default)s)")
     parser.add_argument("--rate", type=number(float, above=0), default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--alpha", type=number(float, least=0), default=1.0, help="weight of sparsity (%(default)s)")
     parser.add_argument("--beta", type=number(float, least=0), default=4.0, help="weight of slowness (%(default)s)")
