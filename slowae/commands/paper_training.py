@@ -19,7 +19,7 @@ NAMES = first.NAMES | {
     "supervised1": "supervised, layer 1",
     "supervised2": "supervised, layer 2",
     "zca_own": "ZCA, own statistics",
-    "layer1_own": "layer 1, own statistics",
+    "layer1_own": "layer 1, ZCA with own statistics",
 }
 
 
