@@ -30,7 +30,8 @@ with suppress(AttributeError, OSError, TypeError):  # another C library
 
 def array_module(x):
     """numpy or cupy, whichever holds `x`."""
-    return np if cupy is None else cupy.get_array_module(x)
+    # CuPy's own question imports more of CuPy when first asked, which two threads must not do at once.
+    return np if cupy is None or isinstance(x, np.ndarray) else cupy.get_array_module(x)
 
 
 @cache

@@ -63,3 +63,24 @@ def l2_pool_backward(dz, cache):
     N, H, W, K = h.shape
     ratio = ratio.reshape(N, H // size, 1, W // size, 1, K)
     return (ratio * h.reshape(N, H // size, size, W // size, size, K)).reshape(h.shape)
+
+
+def batch_norm_forward(a, b):
+    """(a - mean) / (variance + 1e-5)^(1/2) + b, moments over all axes but the last (Ioffe, Szegedy 2015).
+
+    a (..., K), b (K,) -> the same shape, cache. It has no scale: what follows here can learn one.
+    """
+    rows = a.reshape(-1, a.shape[-1])
+    mean = rows.mean(0)
+    y = rows - mean
+    deviation = array_module(a).sqrt((y * y).mean(0) + 1e-5)
+    y /= deviation
+    return (y + b).reshape(a.shape), (y, mean, deviation)
+
+
+def batch_norm_backward(dout, cache):
+    """dout (..., K) -> da = (dout - mean dout - y mean (dout y)) / deviation, y = out - b, and db (K,)."""
+    y, _, deviation = cache
+    dy = dout.reshape(y.shape)
+    da = (dy - dy.mean(0) - y * (dy * y).mean(0)) / deviation
+    return da.reshape(dout.shape), dy.sum(0)

@@ -89,11 +89,27 @@ def test_forward_equals_the_loop(seed):
 
 @given(seeds)
 def test_gradients_of_the_whole_network(seed):
-    rng, params, x, labels = small(seed)
+    """Of what training minimises: normalised, in blocks, of which the last is smaller."""
+    rng, params, x, labels = small(seed, N=5)
     batch = to_device(x), to_device(labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convnet, "BLOCK", 3)
+        check_gradients(
+            lambda **params: convnet.loss_and_gradients(params, batch),
+            lambda d, grads: tuple(d * grad for grad in grads.values()),
+            params,
+            rng,
+            rtol=1e-5,
+            step=1e-6,
+        )
+
+
+@given(seeds)
+def test_gradients_without_normalisation(seed):
+    rng, params, x, _ = small(seed)
     check_gradients(
-        lambda **params: convnet.loss_and_gradients(params, batch),
-        lambda d, grads: tuple(d * grad for grad in grads.values()),
+        lambda **params: convnet.forward(params, to_device(x)),
+        lambda dlogits, cache: tuple(convnet.backward(dlogits, cache).values()),
         params,
         rng,
         rtol=1e-5,
@@ -101,15 +117,54 @@ def test_gradients_of_the_whole_network(seed):
     )
 
 
-def test_blocks_do_not_change_the_loss_the_gradients_or_the_accuracy(monkeypatch):
+def test_the_loss_is_the_mean_over_the_images_of_blocks_normalised_by_themselves(monkeypatch):
+    _, params, x, labels = small(1, N=7)
+    monkeypatch.setattr(convnet, "BLOCK", 4)
+    expected = 0.0
+    for block in (slice(4), slice(4, 7)):
+        logits, _ = convnet.forward(to_device(params), to_device(x[block]), normalise=True)
+        expected += float(cross_entropy(logits, to_device(labels[block]))[0]) / 7
+    loss, _ = convnet.loss_and_gradients(to_device(params), (to_device(x), to_device(labels)))
+    assert float(loss) == pytest.approx(expected)
+
+
+@given(seeds)
+def test_normalised_sums_have_the_biases_as_means_and_variance_1(seed):
+    _, params, x, _ = small(seed, N=30)
+    *_, norm_2, _, _, _, _, norm_3, _, _ = convnet.forward(to_device(params), to_device(x), normalise=True)[1]
+    for y, _, deviation in (norm_2, norm_3):
+        lively = to_host(deviation) > 0.1  # the 1e-5 beside a smaller variance shows
+        np.testing.assert_allclose(to_host(y).mean(0), 0, atol=1e-12)
+        np.testing.assert_allclose(to_host(y).var(0)[lively], 1, rtol=2e-3)
+
+
+@given(seeds)
+def test_folded_filters_give_what_normalisation_gave(seed):
+    _, params, x, _ = small(seed, N=9)
+    params, x = to_device(params), to_device(x)
+    folded = convnet.fold(params, x)
+    assert folded.keys() == params.keys()
+    found, _ = convnet.forward(folded, x)
+    expected, _ = convnet.forward(params, x, normalise=True)
+    np.testing.assert_allclose(to_host(found), to_host(expected), rtol=1e-9, atol=1e-9)
+
+
+def test_folding_takes_the_mean_of_the_blocks_moments(monkeypatch):
+    _, params, x, _ = small(2, N=8)
+    params, x = to_device(params), to_device(x)
+    monkeypatch.setattr(convnet, "BLOCK", 4)
+    both = convnet.fold(params, x)
+    one, two = convnet.fold(params, x[:4]), convnet.fold(params, x[4:])
+    deviations = [to_host(params["W_2"] / folded["W_2"]) for folded in (one, two, both)]
+    np.testing.assert_allclose((deviations[0] + deviations[1]) / 2, deviations[2])
+
+
+def test_blocks_do_not_change_the_accuracy(monkeypatch):
     _, params, x, labels = small(1, N=7)
     params, x, labels = to_device(params), to_device(x), to_device(labels)
-    one = convnet.loss_and_gradients(params, (x, labels)), convnet.accuracy(params, x, labels)
-    monkeypatch.setattr(convnet, "frames_per_block", lambda *_: 2)
-    two = convnet.loss_and_gradients(params, (x, labels)), convnet.accuracy(params, x, labels)
-    assert float(one[0][0]) == pytest.approx(float(two[0][0])) and one[1] == two[1]
-    for name in params:
-        np.testing.assert_allclose(to_host(one[0][1][name]), to_host(two[0][1][name]), rtol=1e-9, atol=1e-12)
+    one = convnet.accuracy(params, x, labels)
+    monkeypatch.setattr(convnet, "BLOCK", 2)
+    assert convnet.accuracy(params, x, labels) == one
 
 
 def test_the_stages_are_a_stack_like_ours():
@@ -145,7 +200,8 @@ def test_it_learns_what_can_be_told_apart():
     held_out = to_device(images[300:]), to_device(labels[300:])
     assert convnet.accuracy(to_device(start), *held_out) < 0.7
     params, _ = train.fit(convnet.loss_and_gradients, start, draw, rng, steps=150, rate=0.01, optimizer=optim.ADAM)
-    assert convnet.accuracy(to_device(params), *held_out) > 0.95
+    params = convnet.fold(to_device(params), to_device(images[:300]))
+    assert convnet.accuracy(params, *held_out) > 0.95
 
 
 def test_accuracy_counts():

@@ -9,6 +9,8 @@ from strategies import off_zero, pooled_shapes, seeds
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.layers import (
+    batch_norm_backward,
+    batch_norm_forward,
     l2_pool_backward,
     l2_pool_forward,
     linear_backward,
@@ -105,3 +107,38 @@ def test_linear_refuses_shapes_and_dtypes():
         linear_forward(np.zeros((2, 3)), np.zeros((4, 5)), np.zeros(5))
     with pytest.raises(ValueError, match="dtype"):
         linear_forward(np.zeros((2, 3), np.float32), np.zeros((3, 5)), np.zeros(5))
+
+
+@given(st.sampled_from([(4,), (3, 2, 2)]), st.integers(1, 3), seeds)
+def test_batch_norm_equals_the_loop(rows, K, seed):
+    rng = np.random.default_rng(seed)
+    a, b = 3 * rng.standard_normal((*rows, K)) + 5, rng.standard_normal(K)
+    expected = np.empty_like(a)
+    for k in range(K):
+        values = a[..., k].ravel().tolist()
+        mean = sum(values) / len(values)
+        variance = sum((value - mean) ** 2 for value in values) / len(values)
+        for place in np.ndindex(rows):
+            expected[(*place, k)] = (a[(*place, k)] - mean) / (variance + 1e-5) ** 0.5 + b[k]
+    out, _ = batch_norm_forward(to_device(a), to_device(b))
+    np.testing.assert_allclose(to_host(out), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(st.sampled_from([(4,), (3, 2, 2)]), st.integers(1, 3), seeds)
+def test_batch_norm_gradients(rows, K, seed):
+    rng = np.random.default_rng(seed)
+    arrays = {"a": 3 * rng.standard_normal((*rows, K)) + 5, "b": rng.standard_normal(K)}
+    check_gradients(batch_norm_forward, batch_norm_backward, arrays, rng)
+
+
+def test_batch_norm_takes_away_shift_and_scale_and_leaves_its_input():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((50, 3)), np.array([0.0, 1.0, -2.0])
+    before = a.copy()
+    out = to_host(batch_norm_forward(to_device(a), to_device(b))[0])
+    np.testing.assert_array_equal(a, before)
+    np.testing.assert_allclose(out.mean(0), b, atol=1e-12)
+    moved = to_host(batch_norm_forward(to_device(100 * a + 7), to_device(b))[0])
+    np.testing.assert_allclose(moved, out, atol=1e-4)
+    flat = to_host(batch_norm_forward(to_device(np.full((5, 3), 2.0)), to_device(b))[0])
+    np.testing.assert_allclose(flat, np.tile(b, (5, 1)))  # a map that never changes is its bias
