@@ -14,7 +14,7 @@ from slowae.data import cifar, video, whitening
 from slowae.plots import paper as figures
 
 ALPHAS, BETAS = (0.5, 1.0, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0)
-EPSILONS = 0.01, 0.1, 1.0, 10.0
+EPSILONS = 0.1, 1.0, 10.0, 100.0
 
 
 def _tuned(whiten, centre):
