@@ -220,6 +220,10 @@ def test_a_training_step_on_the_stand_in_for_a_gpu():
     for name in params:
         assert type(strict[name]) is Strict
         np.testing.assert_allclose(strict[name].get(), grads[name])
+    folded, strict = convnet.fold(params, x), convnet.fold(Strict.of(params), Strict.of(x))
+    for name, value in folded.items():
+        np.testing.assert_allclose(strict[name].get(), value)
+    assert convnet.accuracy(strict, Strict.of(x), Strict.of(labels)) == convnet.accuracy(folded, x, labels)
 
 
 # Crops and flips
