@@ -151,7 +151,7 @@ def train_classifier(images, labels, see, rng, epochs, batch=64, rate=1e-3, **op
     The last fiftieth of the images is not learned from: the history has the accuracy on it. options: of `train.fit`.
     """
     count = len(images) - len(images) // 50
-    some, watched, watched_labels = see(images[: min(count, 1024)]), see(images[count:]), to_device(labels[count:])
+    some, watched, watched_labels = see(images[:count][:1024]), see(images[count:]), to_device(labels[count:])
 
     def draw(rng):
         picks = rng.integers(count, size=batch)

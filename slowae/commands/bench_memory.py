@@ -12,7 +12,7 @@ import numpy as np
 
 from slowae import metrics, model
 from slowae.commands import peak_mb
-from slowae.commands.train import FILTERS, fit_layer
+from slowae.commands.train import fit_layer
 from slowae.data import whitening
 
 
@@ -26,7 +26,7 @@ def train_on(frames, side=32, batch=32, steps=5):
         args = Namespace(
             seed=0, batch=batch, steps=steps, rate=1e-5, optimizer="adam", epsilon=0.1, out=Path(out), resume=False
         )
-        fit_layer("memory", model.Config(), FILTERS, whiten, frames, pairs, frames[pairs[:32].T.ravel()], args)
+        fit_layer("memory", model.Config(), model.FILTERS[0], whiten, frames, pairs, frames[pairs[:32].T.ravel()], args)
     return peak_mb()
 
 

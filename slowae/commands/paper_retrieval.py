@@ -130,7 +130,7 @@ def grid(args):
     short, score = Namespace(**vars(args) | {"steps": args.grid_steps}), Validation(parts["validation"])
     for alpha, beta in product(ALPHAS, BETAS):
         config = model.Config(alpha, beta)
-        params, _ = fit(f"grid_{alpha:g}_{beta:g}", config, first.FILTERS, whiten, args=short)
+        params, _ = fit(f"grid_{alpha:g}_{beta:g}", config, model.FILTERS[0], whiten, args=short)
         scores.append(score(spaces.stack([(params, config)], whiten)))
     titles = {"temporal": "temporal AUC, validation videos", "classes": "class AUC, training images"}
     maps = {t: np.reshape([s[task] for s in scores], (len(ALPHAS), len(BETAS))) for task, t in titles.items()}

@@ -81,9 +81,9 @@ def layer1(args):
     """Layer 1 as given, and with alpha = 0, and with beta = 0; Figures 5b, 5c."""
     whiten, fit = trainer(args, scenes_by_part(args))
     configs, result = layer_configs(args), {}
-    layers, histories = {"random": model.init_params(np.random.default_rng(args.seed), first.FILTERS)}, {}
+    layers, histories = {"random": model.init_params(np.random.default_rng(args.seed), model.FILTERS[0])}, {}
     for name in ("alpha0", "beta0", "layer1"):
-        layers[name], histories[name] = fit(name, configs[name], first.FILTERS, whiten, args=args)
+        layers[name], histories[name] = fit(name, configs[name], model.FILTERS[0], whiten, args=args)
         within, between = metrics.group_similarity(layers[name]["W_d"], configs[name].group)
         result[name] = {"last": histories[name][-1], "alike_within_groups": within, "alike_between": between}
     files.write_groups(args.out / "layer1.npz", layers)

@@ -12,7 +12,6 @@ from slowae.backend import chosen, to_device
 from slowae.commands import number, peak_mb, versions
 from slowae.data import sources, video, whitening
 
-FILTERS = model.FILTERS[0]
 NAMES = {
     "pixels": "pixels",
     "pixels_centred": "pixels, mean removed",
@@ -149,9 +148,11 @@ def run(args):
     config = model.Config(args.alpha, args.beta)
     without = model.Config(args.alpha, 0.0)
     layers, histories = {}, {}
-    layers["random"] = model.init_params(np.random.default_rng(args.seed), FILTERS), config
+    layers["random"] = model.init_params(np.random.default_rng(args.seed), model.FILTERS[0]), config
     for name, setting in (("beta0", without), ("layer1", config)):
-        params, histories[name] = fit_layer(name, setting, FILTERS, whiten.on_device(), frames, pairs, watched, args)
+        params, histories[name] = fit_layer(
+            name, setting, model.FILTERS[0], whiten.on_device(), frames, pairs, watched, args
+        )
         layers[name] = params, setting
     files.write_groups(args.out / "filters.npz", {name: params for name, (params, _) in layers.items()})
 
