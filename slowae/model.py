@@ -70,18 +70,19 @@ def _decode_forward(h, W_d):
 
 
 def _decode_backward(dx_hat, cache):
-    h, W_d = cache
-    if W_d.ndim == 4:
+    if cache[1].ndim == 4:
         return decode_backward(dx_hat, cache)
+    h, W_d = cache
     return dx_hat @ W_d, dx_hat.T @ h
 
 
 def frames_per_block(x, W):
-    """As many frames as keep the patch matrix within 2 MB of cache on the host, within 1 GB on a GPU."""
+    """As many frames as keep h and the patches within 4 MB of cache on the host, within 1 GB on a GPU."""
     if W.ndim == 2:
         return len(x)
-    numbers = 2**19 if array_module(x) is np else 2**28
-    return max(2, numbers // (x[0].size * W.shape[0] ** 2))
+    F, _, C, K = W.shape
+    numbers = 2**20 if array_module(x) is np else 2**28
+    return max(2, numbers // (x[0, ..., 0].size * (2 * F * C + K)))
 
 
 def _require_frames(params, x):
@@ -140,9 +141,9 @@ def mean_over_blocks(sums, blocks, N):
 def _pairs_in_blocks(x, W):
     """Index of each block of pairs -> its frames, all x_t, then all x_t'."""
     require(len(x) >= 2 and len(x) % 2 == 0, f"a batch is pairs: all x_t, then all x_t', not {len(x)} frames")
-    N, step = len(x) // 2, frames_per_block(x, W) // 2
-    if step >= N:
-        return [x]
+    N = len(x) // 2
+    count = -(-len(x) // frames_per_block(x, W))
+    step = -(-N // count)  # blocks of one size, or a thread waits for the other
     pairs = x.reshape(2, N, *x.shape[1:])
     return [pairs[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
 

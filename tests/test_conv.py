@@ -69,13 +69,14 @@ def test_decode_is_the_transpose_of_conv(shapes, seed):
     np.testing.assert_allclose((a * h).sum(), (x * x_hat).sum(), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("across", [None, 1, 3])
 @given(conv_shapes(), seeds)
-def test_col2im_is_the_transpose_of_im2col(shapes, seed):
+def test_col2im_is_the_transpose_of_im2col(across, shapes, seed):
     rng, x, W, _, _ = draw(shapes, seed)
     F = W.shape[0]
-    cols = to_host(im2col(to_device(x), F))
+    cols = to_host(im2col(to_device(x), F, across))
     c = rng.standard_normal(cols.shape)
-    back = to_host(col2im(to_device(c), x.shape, F))
+    back = to_host(col2im(to_device(c), x.shape, F, across))
     np.testing.assert_allclose((cols * c).sum(), (x * back).sum(), rtol=1e-9, atol=1e-9)
 
 
@@ -84,6 +85,9 @@ def test_im2col_rows_are_padded_patches():
     rows = to_host(im2col(to_device(x), 3))
     assert rows[0].tolist() == [0, 0, 0, 0, 1, 2, 0, 4, 5]
     assert rows[4].tolist() == list(range(1, 10))
+    columns = to_host(im2col(to_device(x), 3, 1))
+    assert columns[0].tolist() == [0, 1, 4]
+    assert columns[4].tolist() == [2, 5, 8]
 
 
 def test_filter_gradients_alone_are_the_same():
@@ -123,8 +127,10 @@ def test_bad_arguments_get_a_sentence(x, W, b, complaint):
         conv_forward(x, W, b)
 
 
-def test_decode_refuses_the_wrong_number_of_maps():
+def test_decode_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="must be"):
         decode_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)))
+    with pytest.raises(ValueError, match="odd"):
+        decode_forward(np.zeros((1, 4, 4, 4)), np.zeros((2, 2, 3, 4)))
     with pytest.raises(ValueError, match="do not fit"):
         col2im(np.zeros((16, 9)), (1, 4, 4, 3), 3)

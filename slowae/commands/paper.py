@@ -39,7 +39,7 @@ PUBLISHED = {
 
 def add_arguments(parser):
     first.add_arguments(parser)
-    parser.set_defaults(tiles=1, steps=3000, epsilon=10.0, rate=1e-3)  # chosen on validation data, README
+    parser.set_defaults(tiles=1, steps=3000, epsilon=30.0, rate=1e-3)  # chosen on validation data, README
     parser.add_argument("--alpha2", type=number(float, least=0), default=1.0, help="alpha of layer 2 (%(default)s)")
     parser.add_argument("--beta2", type=number(float, least=0), default=4.0, help="beta of layer 2 (%(default)s)")
     parser.add_argument(
