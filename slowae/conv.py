@@ -79,56 +79,50 @@ def _transform(x, W):
 
 
 def _analyse(x, analysis):
-    """x (N, H, W, C) -> its spectrum (R, 2, N H, C)."""
+    """x (N, H, W, C) -> its spectrum (R, N H, 2 C), at each frequency and row the real parts, then the imaginary."""
     rows = x.reshape(-1, *x.shape[2:])
-    return (analysis @ rows).reshape(len(rows), -1, 2, x.shape[3]).transpose(1, 2, 0, 3)
-
-
-def _synthesise(spectrum, synthesis):
-    """Spectrum (R, 2, N H, C) -> rows (N H, W, C)."""
-    R, _, rows, C = spectrum.shape
-    return synthesis @ spectrum.transpose(2, 0, 1, 3).reshape(rows, 2 * R, C)
+    return (analysis @ rows).reshape(len(rows), -1, 2 * x.shape[3]).swapaxes(0, 1)
 
 
 def _filters(W, turns):
-    """W (F, F, C, K) -> (R, 2, 2 F C, K): what a patch of the spectrum is multiplied by, for either part of W x."""
-    filters = array_module(W).tensordot(turns, W, (3, 1))  # (R, 2, 2, F, C, K)
-    return filters.swapaxes(2, 3).reshape(len(turns), 2, -1, W.shape[-1])
+    """W (F, F, C, K) -> (R, 2 F C, 2, K): what a patch of the spectrum is multiplied by, for either part of W x."""
+    filters = array_module(W).tensordot(turns, W, (3, 1)).transpose(0, 3, 2, 4, 1, 5)  # (R, F, 2, C, 2, K)
+    return filters.reshape(len(turns), -1, 2, W.shape[-1])
 
 
 def _filters_backward(dfilters, turns, shape):
-    """dfilters (R, 2, 2 F C, K) -> dW (F, F, C, K) = `shape`."""
+    """dfilters (R, 2 F C, 2 K) -> dW (F, F, C, K) = `shape`."""
     F, _, C, K = shape
-    dfilters = dfilters.reshape(-1, 2, F, 2, C, K)
-    return array_module(turns).tensordot(turns, dfilters, ((0, 1, 2), (0, 1, 3))).swapaxes(0, 1)
+    dfilters = dfilters.reshape(-1, F, 2, C, 2, K)
+    return array_module(turns).tensordot(turns, dfilters, ((0, 1, 2), (0, 4, 2))).swapaxes(0, 1)
 
 
 def _conv(x, W):
     """x (N, H, W, C) -> W x (N, H, W, K), and the patches (R, N H, 2 F C) of the spectrum of x."""
     analysis, synthesis, turns = _transform(x, W)
-    N, H, _, C = x.shape
-    spectrum = _analyse(x, analysis).swapaxes(1, 2)  # (R, N H, 2, C)
-    patches = im2col(spectrum.reshape(-1, H, 1, 2 * C), len(W), 1).reshape(len(turns), N * H, -1)
-    a = _synthesise(patches[:, None] @ _filters(W, turns), synthesis)
+    (N, H, _, C), R = x.shape, len(turns)
+    spectrum = _analyse(x, analysis).reshape(R * N, H, 1, 2 * C)
+    patches = im2col(spectrum, len(W), 1).reshape(R, N * H, -1)
+    products = patches[:, None] @ _filters(W, turns).swapaxes(1, 2)  # (R, 2, N H, K)
+    a = synthesis @ products.transpose(2, 0, 1, 3).reshape(N * H, 2 * R, -1)
     return a.reshape(*x.shape[:3], -1), patches
 
 
 def _decode(h, W):
-    """The transpose of _conv: h (N, H, W, K) -> (N, H, W, C), and the spectrum (R, 2, N H, K) of h."""
+    """The transpose of _conv: h (N, H, W, K) -> (N, H, W, C), and the spectrum (R, N H, 2 K) of h."""
     analysis, synthesis, turns = _transform(h, W)
-    (N, H, _, _), (F, _, C, _) = h.shape, W.shape
+    (N, H, _, K), (F, _, C, _), R = h.shape, W.shape, len(turns)
     spectrum = _analyse(h, synthesis.T)
-    planes = (_filters(W, turns) @ spectrum.swapaxes(2, 3)).sum(1)  # (R, 2 F C, N H)
-    planes = planes.swapaxes(0, 1).reshape(2 * F * C, -1)
-    sums = col2im(planes.T, (len(turns) * N, H, 1, 2 * C), F, 1)
-    x_hat = _synthesise(sums.reshape(-1, N * H, 2, C).swapaxes(1, 2), analysis.T)
+    filters = _filters(W, turns).reshape(R, -1, 2 * K)
+    planes = (filters @ spectrum.swapaxes(1, 2)).swapaxes(0, 1).reshape(2 * F * C, -1)
+    sums = col2im(planes.T, (R * N, H, 1, 2 * C), F, 1).reshape(R, N * H, 2, C)
+    x_hat = analysis.T @ sums.transpose(1, 0, 2, 3).reshape(N * H, 2 * R, C)
     return x_hat.reshape(*h.shape[:3], C), spectrum
 
 
 def _filter_gradient(patches, spectrum, x, W):
-    """The gradient (F, F, C, K) of <W x, h> from the patches of x and the spectrum of h, which is `synthesis.T`'s."""
-    dfilters = patches.swapaxes(1, 2)[:, None] @ spectrum
-    return _filters_backward(dfilters, _transform(x, W)[2], W.shape)
+    """The gradient (F, F, C, K) of <W x, h>, from the patches of x and the spectrum of h."""
+    return _filters_backward(patches.swapaxes(1, 2) @ spectrum, _transform(x, W)[2], W.shape)
 
 
 def _require_filters(x, W, axis, name):

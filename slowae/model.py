@@ -14,7 +14,6 @@ from slowae.conv import conv_backward_filters, conv_forward, decode_backward, de
 from slowae.layers import (
     l2_pool_backward,
     l2_pool_forward,
-    linear_backward,
     linear_forward,
     relu_backward,
     relu_forward,
@@ -60,7 +59,9 @@ def _filter_forward(x, W, b):
 
 def _filter_backward(da, cache):
     """dW, db of either encoder; the frames need no gradient."""
-    return conv_backward_filters(da, cache) if cache[1].ndim == 4 else linear_backward(da, cache)[1:]
+    if cache[1].ndim == 4:
+        return conv_backward_filters(da, cache)
+    return cache[0].T @ da, da.sum(0)
 
 
 def _decode_forward(h, W_d):

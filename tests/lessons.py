@@ -15,12 +15,19 @@ FOLDER = Path(__file__).parents[1] / "lessons"
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
 # The first line of an exercise cell, and the function of the package that answers it.
 EXERCISE = re.compile(r"# Exercise \d+: slowae\.([\w.]+)\.(\w+)\n")
+# An answer that the lesson itself writes out, where the package goes another way to the same numbers.
+WRITTEN_OUT = re.compile(r"<details>.*?```python\n(def (\w+)\(.*?)```", re.DOTALL)
 
 
-def cells(path):
-    """The sources of the code cells."""
+def cells(path, kind="code"):
+    """The sources of the code cells, or of those of another kind."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def written_out(path):
+    """{name: source} of the answers that the lesson writes out."""
+    return {name: source for source, name in WRITTEN_OUT.findall("\n".join(cells(path, "markdown")))}
 
 
 def answer(source):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from slowae.exercises import NotRight
-from tests.lessons import FOLDER, LESSONS, answer, cells, imported
+from tests.lessons import FOLDER, LESSONS, answer, cells, imported, written_out
 
 LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
@@ -77,7 +77,7 @@ def wrong_answers(function, run_check):
 def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.chdir(FOLDER)
-    space, sources = {"__name__": "__main__"}, cells(path)
+    space, sources, others = {"__name__": "__main__"}, cells(path), written_out(path)
     for source, following in zip(sources, [*sources[1:], ""], strict=True):
         solution = answer(source)
         run(source, space, path)
@@ -99,7 +99,11 @@ def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
             with pytest.raises(NotRight, match=name):
                 run_check(wrong)
                 pytest.fail(f"{path.stem}: {name}, {what}, passes its check")
+        if name in others:
+            run(others.pop(name), space, path)
+            run(following, space, path)
         run(imported(source), space, path)
+    assert not others, "an answer without its exercise"
 
 
 @LESSON
@@ -116,9 +120,7 @@ def test_is_fit_to_be_read_where_it_is_stored(path):
 
 @LESSON
 def test_links_and_pictures_exist(path):
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    text = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-    for target in re.findall(r"\]\(([^)#]+)", text):
+    for target in re.findall(r"\]\(([^)#]+)", "".join(cells(path, "markdown"))):
         assert target.startswith("https://") or (FOLDER / target).exists(), target
 
 
