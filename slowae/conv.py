@@ -15,41 +15,41 @@ import numpy as np
 from slowae.backend import array_module, require
 
 
-def _half(F):
-    require(F % 2 == 1, f"the filter size must be odd for 'same' padding, not {F}")
-    return F // 2
+def _sides(F):
+    """F or (height, width) -> height, width, and the padding that either needs."""
+    height, width = F if isinstance(F, tuple) else (F, F)
+    require(height % 2 == width % 2 == 1, f"the filter size must be odd for 'same' padding, not {F}")
+    return height, width, height // 2, width // 2
 
 
-def im2col(x, F, across=None):
+def im2col(x, F):
     """x (N, H, W, C) -> cols (N H W, F F C): the zero-padded F x F patch around each place, as a row.
 
-    across: the width of the patches where it is not F -> cols (N H W, F across C).
+    F may also be a pair, height and width.
     """
-    across = across or F
     N, H, W, C = x.shape
-    p, q = _half(F), _half(across)
+    height, width, p, q = _sides(F)
     xp = array_module(x)
     padded = xp.zeros_like(x, shape=(N, H + 2 * p, W + 2 * q, C))
     padded[:, p : p + H, q : q + W] = x
-    windows = xp.lib.stride_tricks.sliding_window_view(padded, (F, across), (1, 2))  # (N, H, W, C, F, across)
-    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(N * H * W, F * across * C)
+    windows = xp.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))  # (N, H, W, C, height, width)
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(N * H * W, height * width * C)
 
 
-def col2im(cols, shape, F, across=None):
+def col2im(cols, shape, F):
     """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col.
 
-    Fastest when `cols` is the transpose of a C-ordered array: then each of the F across C planes is contiguous.
+    Fastest when `cols` is the transpose of a C-ordered array: then each of the F F C planes is contiguous.
     """
-    across = across or F
     N, H, W, C = shape
+    height, width, p, q = _sides(F)
     require(
-        cols.shape == (N * H * W, F * across * C),
-        f"cols {cols.shape} do not fit {shape} with {F} x {across} patches",
+        cols.shape == (N * H * W, height * width * C),
+        f"cols {cols.shape} do not fit {shape} with {height} x {width} patches",
     )
-    p, q = _half(F), _half(across)
-    planes = cols.T.reshape(F, across, C, N, H, W)
+    planes = cols.T.reshape(height, width, C, N, H, W)
     padded = array_module(cols).zeros_like(cols, shape=(C, N, H + 2 * p, W + 2 * q))
-    for i, j in np.ndindex(F, across):
+    for i, j in np.ndindex(height, width):
         padded[:, :, i : i + H, j : j + W] += planes[i, j]
     return padded[:, :, p : p + H, q : q + W].transpose(1, 2, 3, 0)
 
@@ -102,7 +102,7 @@ def _conv(x, W):
     analysis, synthesis, turns = _transform(x, W)
     (N, H, _, C), R = x.shape, len(turns)
     spectrum = _analyse(x, analysis).reshape(R * N, H, 1, 2 * C)
-    patches = im2col(spectrum, len(W), 1).reshape(R, N * H, -1)
+    patches = im2col(spectrum, (len(W), 1)).reshape(R, N * H, -1)
     products = patches[:, None] @ _filters(W, turns).swapaxes(1, 2)  # (R, 2, N H, K)
     a = synthesis @ products.transpose(2, 0, 1, 3).reshape(N * H, 2 * R, -1)
     return a.reshape(*x.shape[:3], -1), patches
@@ -115,7 +115,7 @@ def _decode(h, W):
     spectrum = _analyse(h, synthesis.T)
     filters = _filters(W, turns).reshape(R, -1, 2 * K)
     planes = (filters @ spectrum.swapaxes(1, 2)).swapaxes(0, 1).reshape(2 * F * C, -1)
-    sums = col2im(planes.T, (R * N, H, 1, 2 * C), F, 1).reshape(R, N * H, 2, C)
+    sums = col2im(planes.T, (R * N, H, 1, 2 * C), (F, 1)).reshape(R, N * H, 2, C)
     x_hat = analysis.T @ sums.transpose(1, 0, 2, 3).reshape(N * H, 2 * R, C)
     return x_hat.reshape(*h.shape[:3], C), spectrum
 
