@@ -8,8 +8,6 @@ convolution theorem), and F C complex numbers are left of it: for filters of 9 x
 included.
 """
 
-from functools import cache
-
 import numpy as np
 
 from slowae.backend import array_module, require
@@ -54,7 +52,6 @@ def col2im(cols, shape, F):
     return padded[:, :, p : p + H, q : q + W].transpose(1, 2, 3, 0)
 
 
-@cache
 def _row_transform(W, F):
     """For rows of W places and filters of F: analysis (2 R, W), synthesis (W, 2 R), turns (R, 2, 2, F).
 
@@ -73,9 +70,15 @@ def _row_transform(W, F):
     return analysis, analysis.T * weight.repeat(2), turns.transpose(2, 0, 1, 3)
 
 
+_transforms = {}  # what _transform has made: on a GPU each of them costs a trip
+
+
 def _transform(x, W):
     """_row_transform for the frames x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
-    return [np.asarray(matrix, x.dtype, like=x) for matrix in _row_transform(x.shape[2], len(W))]
+    key = type(x), x.dtype, x.shape[2], len(W)
+    if key not in _transforms:
+        _transforms[key] = [np.asarray(matrix, x.dtype, like=x) for matrix in _row_transform(*key[2:])]
+    return _transforms[key]
 
 
 def _analyse(x, analysis):

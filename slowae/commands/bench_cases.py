@@ -16,7 +16,10 @@ from slowae.data import sources, video, whitening
 
 @dataclass(frozen=True)
 class Case:
-    """contenders: {name: Contender}, ours among them; flops of the matrix products, and frames, of one run."""
+    """contenders: {name: Contender}, ours among them; frames of one run, and flops.
+
+    flops: of its matrix products, those of convolutions by patches; who convolves with fewer may pass the limit.
+    """
 
     contenders: dict
     flops: float = 0.0
