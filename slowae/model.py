@@ -78,11 +78,11 @@ def _decode_backward(dx_hat, cache):
 
 
 def frames_per_block(x, W):
-    """As many frames as keep h and the patches within 4 MB of cache on the host, within 1 GB on a GPU."""
+    """As many frames as keep h and the patches within 4 MB of cache on the host, within 512 MB on a GPU."""
     if W.ndim == 2:
         return len(x)
     F, _, C, K = W.shape
-    numbers = 2**20 if array_module(x) is np else 2**28
+    numbers = 2**20 if array_module(x) is np else 2**27
     return max(2, numbers // (x[0, ..., 0].size * (2 * F * C + K)))
 
 

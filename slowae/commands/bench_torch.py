@@ -27,7 +27,7 @@ def _device():
     if backend.chosen() == "numpy":
         torch.set_num_threads(backend.threads())
         return "cpu"
-    tf32 = os.environ.get("CUPY_TF32") == "1"  # CuPy's own switch: what the one side gets, so does the other
+    tf32 = os.environ.get("CUPY_TF32") == "1"  # CuPy's own switch, which its batched products do not ask
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
     return "cuda"
