@@ -2,8 +2,8 @@
 
 The convolutional layer learns with Adam. Its loss is far steeper along blurs, which all places and shifts share, than
 along the details of a filter: a rate at which SGD does not diverge hardly moves the filters. On the clips that come
-along, 1,200 steps of `--optimizer sgd --rate 2e-5` leave filters within a pool group as alike as between groups (.141,
-.138; Adam .204, .149), and at 8e-5 SGD diverges.
+along, 1,200 steps of `--optimizer sgd --rate 2e-5` leave filters within a pool group as alike as between groups (.142,
+.137; Adam .204, .149), and at 8e-5 SGD diverges.
 """
 
 from collections.abc import Callable
