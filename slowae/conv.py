@@ -138,7 +138,7 @@ def _require_filters(x, W, axis, name):
         x.dtype == W.dtype and x.dtype.kind == "f",
         f"{name} and filters must share one floating dtype, not {x.dtype} and {W.dtype}",
     )
-    _sides(len(W))
+    _sides(len(W))  # odd, or a sentence before any work is done
 
 
 def conv_forward(x, W, b):

@@ -140,7 +140,7 @@ def mean_over_blocks(sums, blocks, N):
 
 
 def _pairs_in_blocks(x, W):
-    """Index of each block of pairs -> its frames, all x_t, then all x_t'."""
+    """A batch -> blocks of its pairs, each all x_t, then all x_t'."""
     require(len(x) >= 2 and len(x) % 2 == 0, f"a batch is pairs: all x_t, then all x_t', not {len(x)} frames")
     N = len(x) // 2
     count = -(-len(x) // frames_per_block(x, W))
