@@ -1,5 +1,7 @@
 """Slow feature pooling auto-encoders, from scratch (Goroshin, Bruna, Tompson, Eigen, LeCun; arXiv 1412.6056).
 
-The way of the data: video -> scenes -> whitened pairs -> encode -> pool -> losses -> gradients -> step;
+The way of the data: video -> scenes -> whitened windows -> encode -> pool -> losses -> gradients -> step;
 then codes -> neighbours -> curves -> pictures.
 """
+
+__version__ = "0.2.0"

@@ -1,33 +1,31 @@
-"""python -m slowae [COMMAND] [OPTIONS]: the command line. Without a command: train."""
+"""python -m slowae [COMMAND] [OPTIONS]: the command line. Without a command: compare, the main job."""
 
 import argparse
 import importlib
+import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
-from slowae import backend
-from slowae.commands import number
-
 COMMANDS = {
-    "train": "the first convolutional layer on real video, and the table of temporal coherence",
+    "compare": "representations of real video, trained where they learn, in one table; the main job",
     "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
     "patches": "what Eq. 2 learns from movie patches, without and with sparsity (Figure 2)",
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
-    "bench": "how fast, beside PyTorch and faiss where installed, and beside the machine's limit",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
   python -m slowae                               train on the clips that come along; about three minutes
   python -m slowae --video holiday/ --beta 2     on your own videos
-  python -m slowae --resume                      go on after Ctrl-C, or after a crash
+  python -m slowae --methods pixels zca layer1   these rows alone
+  python -m slowae                               again after Ctrl-C, or a crash: it goes on
   python -m slowae --backend cupy                on a GPU
   python -m slowae plane                         Figure 1: two angles found from images alone
   python -m slowae patches --video films/        Figure 2: Fourier quadruples, and local edges
   python -m slowae paper                         Figures 3 to 7, stage by stage; after fetch
-  python -m slowae bench                         how fast it is here
   python -m slowae fetch                         the larger corpus, about 93 MB
-  python -m slowae train --help                  all options of a command
+  python -m slowae compare --help                all options of a command
 commands:
 """ + "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
 
@@ -43,44 +41,74 @@ def parse(argv):
     """Command-line words -> the command's module and its arguments."""
     if argv[:1] in (["-h"], ["--help"]):
         parser = Parser(
-            "python -m slowae",
-            description=__doc__,
-            epilog=EXAMPLES,
-            formatter_class=argparse.RawTextHelpFormatter,
+            "python -m slowae", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
         )
-        parser.add_argument("command", nargs="?", choices=COMMANDS, default="train")
+        parser.add_argument("command", nargs="?", choices=COMMANDS, default="compare")
         parser.parse_args(argv)
-    name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("train", argv)
+    name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("compare", argv)
     if name not in COMMANDS:
         raise ValueError(f"no command {name!r}; the commands are {', '.join(COMMANDS)}")
-    command = importlib.import_module(f"slowae.commands.{name}")
+    command, options = (importlib.import_module(f"slowae.commands{module}") for module in (f".{name}", ""))
     parser = Parser(f"python -m slowae {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
-    parser.add_argument("--seed", type=number(int, least=0), default=0, help="of every random choice (%(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on from what the same settings left in --out (default); --no-resume moves that aside",
+    )
+    options.add_options(parser, "seed")
     command.add_arguments(parser)
     return command, parser.parse_args(words)
 
 
 def main(argv=None):
     """-> exit code: 0, 1 if something failed, 2 for bad input, 130 after Ctrl-C."""
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
-    try:
-        command, args = parse(sys.argv[1:] if argv is None else argv)
-        if args.backend:
-            backend.use(args.backend)
-        backend.chosen()  # refuses a SLOWAE_BACKEND that cannot be had, before any work is done
-        return command.run(args) or 0
-    except KeyboardInterrupt as stop:
-        print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        print(f"slowae: {error}", file=sys.stderr)
-        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _complain(f"note: {message}")
+        try:
+            # Imports here: Ctrl-C is quiet while they go on, too.
+            from slowae import backend, blocks
+
+            blocks.keep_memory()
+            command, args = parse(sys.argv[1:] if argv is None else argv)
+            if args.backend:
+                backend.use(args.backend)
+            backend.chosen()  # refuses a SLOWAE_BACKEND that cannot be had, before any work is done
+            return command.run(args) or 0
+        except KeyboardInterrupt as stop:
+            _complain(f"\n{str(stop) or 'stopped'}")
+            return 130
+        except MemoryError as error:
+            _complain(f"slowae: {error or 'not enough memory'}; give less data, or a smaller --batch")
+            return 2
+        except (ValueError, OSError, RuntimeError, FloatingPointError, OverflowError) as error:
+            _complain(f"slowae: {error}")
+            return 2
+
+
+def _complain(text):
+    with suppress(OSError):  # a stream that is full, or gone
+        print(text, file=sys.stderr, flush=True)
+
+
+def _steady_streams():
+    """A lost output stream must not lose a run: closed ones lead nowhere, and any name can be printed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _steady_streams()
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # or Python would try again at exit, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)

@@ -4,11 +4,7 @@
 for plots, metrics and logs only.
 """
 
-import ctypes
 import os
-import platform
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -19,13 +15,6 @@ except ImportError:
     cupy = None
 
 _chosen = None
-
-# glibc hands large arrays back to the system when they are freed, and the next ones cost a page fault for each 4 kB,
-# up to half the time of a step. Let it keep 256 MB, and arrays below 32 MB among them.
-with suppress(AttributeError, OSError, TypeError):  # another C library
-    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-    ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**28)
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**25)
 
 
 def array_module(x):
@@ -78,6 +67,11 @@ def to_host(x):
     return x if array_module(x) is np else x.get()
 
 
+def device_name():
+    """Of the GPU in use."""
+    return cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+
+
 def synchronise():
     """Wait until the device has done all that it was given: what a clock needs."""
     if chosen() == "cupy":
@@ -90,42 +84,11 @@ def require(condition, message):
         raise ValueError(message)
 
 
-@cache
-def _blas():
-    """The BLAS libraries' controller and the number of threads they are set to use; (None, 1) without threadpoolctl."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return None, 1
-    controller = ThreadpoolController().select(user_api="blas")
-    return controller, max((library["num_threads"] for library in controller.info()), default=1)
-
-
-def threads():
-    """As many as BLAS is set to use."""
-    return _blas()[1]
-
-
-def map_blocks(function, blocks):
-    """[function(block) for block in blocks], on as many threads as BLAS is set to use, each with one BLAS thread.
-
-    So the passes between the matrix products use every core too. Results keep their order: sums over them do
-    not depend on the number of threads.
-    """
-    blocks = list(blocks)
-    controller, count = _blas()
-    if count == 1 or len(blocks) == 1 or chosen() == "cupy":
-        return [function(block) for block in blocks]
-    with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:
-        return list(pool.map(function, blocks))
-
-
-def machine():
-    """What a measured time holds for."""
-    found = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": threads()}
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
-        found["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), found["cpu"])
-    if chosen() == "cupy":
-        found["gpu"] = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-        found["tf32"] = os.environ.get("CUPY_TF32") == "1"
-    return found
+def require_floats(**arrays):
+    """ValueError that names an array unless all are float32, or all float64: squares of other types overflow."""
+    dtypes = {name: str(value.dtype) for name, value in arrays.items()}
+    found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+    require(
+        len(set(dtypes.values())) == 1 and set(dtypes.values()) <= {"float32", "float64"},
+        f"float32 or float64 is needed, one dtype for all, not {found}; convert with .astype",
+    )

@@ -1,12 +1,8 @@
-"""Convolution as matrix products: a Fourier transform along the rows of a frame, im2col along its columns.
+"""Convolution as a matrix product: patches of frames, as rows, times filters, as columns.
 
 'Same' zero padding, stride 1 (Section 4.2). The encoder is `conv`, the decoder is `decode`, the transpose of `conv`
-with the same filters: <conv(x, W, 0), h> = <x, decode(h, W)>. So each one's backward is the other.
-
-By im2col alone the patch of a place is F F C numbers. But in the spectrum of a row, convolving is multiplying (the
-convolution theorem), and F C complex numbers are left of it. For layer 1, with filters of 9 x 9 on rows of 32, that is
-two fifths of the work, transforms included; for layer 2 a little over half. Rounding is relative to the largest numbers
-of a row, no longer to those of a patch.
+with the same filters: <conv(x, W, 0), h> = <x, decode(h, W)>. So each one's backward is the other. This is what a GPU
+runs; `conv_fourier` has the same functions with fewer operations, which is what a CPU runs.
 """
 
 import numpy as np
@@ -14,122 +10,28 @@ import numpy as np
 from slowae.backend import array_module, require
 
 
-def _sides(F):
-    """F or (height, width) -> height, width, and the padding that either needs."""
-    height, width = F if isinstance(F, tuple) else (F, F)
-    require(height % 2 == width % 2 == 1, f"the filter size must be odd for 'same' padding, not {F}")
-    return height, width, height // 2, width // 2
-
-
 def im2col(x, F):
-    """x (N, H, W, C) -> cols (N H W, F F C): the zero-padded F x F patch around each place, as a row.
-
-    F may also be a pair, height and width.
-    """
-    N, H, W, C = x.shape
-    height, width, p, q = _sides(F)
-    xp = array_module(x)
-    padded = xp.zeros_like(x, shape=(N, H + 2 * p, W + 2 * q, C))
-    padded[:, p : p + H, q : q + W] = x
-    windows = xp.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))  # (N, H, W, C, height, width)
-    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(N * H * W, height * width * C)
+    """x (N, H, W, C) -> cols (N H W, F F C): the zero-padded F x F patch around each place, as a row."""
+    (N, H, W, C), p, xp = x.shape, F // 2, array_module(x)
+    padded = xp.zeros_like(x, shape=(N, H + 2 * p, W + 2 * p, C))
+    padded[:, p : p + H, p : p + W] = x
+    windows = xp.lib.stride_tricks.sliding_window_view(padded, (F, F), (1, 2))  # (N, H, W, C, F, F)
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(N * H * W, F * F * C)
 
 
 def col2im(cols, shape, F):
-    """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col.
-
-    F may also be a pair, height and width. Fastest when `cols` is the transpose of a C-ordered array: then each
-    of the F F C planes is contiguous.
-    """
-    N, H, W, C = shape
-    height, width, p, q = _sides(F)
-    require(
-        cols.shape == (N * H * W, height * width * C),
-        f"cols {cols.shape} do not fit {shape} with {height} x {width} patches",
-    )
-    planes = cols.T.reshape(height, width, C, N, H, W)
-    padded = array_module(cols).zeros_like(cols, shape=(C, N, H + 2 * p, W + 2 * q))
-    for i, j in np.ndindex(height, width):
-        padded[:, :, i : i + H, j : j + W] += planes[i, j]
-    return padded[:, :, p : p + H, q : q + W].transpose(1, 2, 3, 0)
+    """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col."""
+    (N, H, W, C), p = shape, F // 2
+    require(cols.shape == (N * H * W, F * F * C), f"cols {cols.shape} do not fit {shape} with {F} x {F} patches")
+    patches = cols.reshape(N, H, W, F, F, C)
+    padded = array_module(cols).zeros_like(cols, shape=(N, H + 2 * p, W + 2 * p, C))
+    for i, j in np.ndindex(F, F):
+        padded[:, i : i + H, j : j + W] += patches[:, :, :, i, j]
+    return padded[:, p : p + H, p : p + W]
 
 
-def _row_transform(width, F):
-    """For rows of `width` places and filters of F: analysis (2 R, width), synthesis (width, 2 R), phases (R, 2, 2, F).
-
-    analysis: x_u -> X_r = sum_u x_u e^(-2 pi i r u / L), real and imaginary part, r = 0 ... L // 2, which are R.
-    synthesis: back. A row is periodic here: in L = width + F // 2 places one zero padding serves both of its ends.
-    phases: w_j -> sum_j w_j e^(2 pi i r (j - F // 2) / L), with which the filter's row multiplies X_r, as the 2 x 2
-    matrix that does so to the column (real, imaginary).
-    """
-    L = width + F // 2
-    r = np.arange(L // 2 + 1)[:, None]
-    angle = 2 * np.pi * r * np.arange(width) / L
-    analysis = np.stack([np.cos(angle), -np.sin(angle)], 1).reshape(-1, width)
-    weight = np.where((r == 0) | (2 * r == L), 1, 2) / L  # all others stand for -r as well
-    angle = 2 * np.pi * r * (np.arange(F) - F // 2) / L
-    phases = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return analysis, analysis.T * weight.repeat(2), phases.transpose(2, 0, 1, 3)
-
-
-_transforms = {}  # what _transform has made: on a GPU each of them costs a trip
-
-
-def _transform(x, W):
-    """_row_transform for the frames x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
-    width, F = x.shape[2], len(W)
-    key = type(x), x.dtype, width, F
-    if key not in _transforms:
-        _transforms[key] = [np.asarray(matrix, x.dtype, like=x) for matrix in _row_transform(width, F)]
-    return _transforms[key]
-
-
-def _analyse(x, analysis):
-    """x (N, H, W, C), analysis (2 R, W) -> (R, N H, 2 C): at each frequency and row real parts, then imaginary ones."""
-    rows = x.reshape(-1, *x.shape[2:])
-    return (analysis @ rows).reshape(len(rows), -1, 2 * x.shape[3]).swapaxes(0, 1)
-
-
-def _filters(W, phases):
-    """W (F, F, C, K) -> (R, 2 F C, 2, K): what a patch of the spectrum is multiplied by, for either part of W x."""
-    filters = array_module(W).tensordot(phases, W, (3, 1)).transpose(0, 3, 2, 4, 1, 5)  # (R, F, 2, C, 2, K)
-    return filters.reshape(len(phases), -1, 2, W.shape[-1])
-
-
-def _conv(x, W):
-    """x (N, H, W, C) -> W x (N, H, W, K), and the patches (R, N H, 2 F C) of the spectrum of x."""
-    analysis, synthesis, phases = _transform(x, W)
-    (N, H, _, C), R = x.shape, len(phases)
-    spectrum = _analyse(x, analysis).reshape(R * N, H, 1, 2 * C)
-    patches = im2col(spectrum, (len(W), 1)).reshape(R, N * H, -1)
-    products = patches[:, None] @ _filters(W, phases).swapaxes(1, 2)  # (R, 2, N H, K)
-    a = synthesis @ products.transpose(2, 0, 1, 3).reshape(N * H, 2 * R, -1)
-    return a.reshape(*x.shape[:3], -1), patches
-
-
-def _decode(h, W):
-    """The transpose of _conv: h (N, H, W, K) -> (N, H, W, C), and its first step, dproducts (R, N H, 2 K).
-
-    That is the spectrum of h times the weights of the way back: synthesis.T where another's spectrum has analysis.
-    """
-    analysis, synthesis, phases = _transform(h, W)
-    (N, H, _, K), (F, _, C, _), R = h.shape, W.shape, len(phases)
-    dproducts = _analyse(h, synthesis.T)
-    filters = _filters(W, phases).reshape(R, -1, 2 * K)
-    planes = (filters @ dproducts.swapaxes(1, 2)).swapaxes(0, 1).reshape(2 * F * C, -1)
-    spectrum = col2im(planes.T, (R * N, H, 1, 2 * C), (F, 1)).reshape(R, N * H, 2, C)
-    x_hat = analysis.T @ spectrum.transpose(1, 0, 2, 3).reshape(N * H, 2 * R, C)
-    return x_hat.reshape(*h.shape[:3], C), dproducts
-
-
-def _filter_gradient(patches, dproducts, phases, shape):
-    """The gradient (F, F, C, K) = `shape` of <W x, h>: patches of _conv(x, W), dproducts of _decode(h, W)."""
-    F, _, C, K = shape
-    dfilters = (patches.swapaxes(1, 2) @ dproducts).reshape(-1, F, 2, C, 2, K)
-    return array_module(phases).tensordot(phases, dfilters, ((0, 1, 2), (0, 4, 2))).swapaxes(0, 1)
-
-
-def _require_filters(x, W, axis, name):
+def require_filters(x, W, axis, name):
+    """ValueError unless x (N, H, W, channels) has the channels of axis `axis` of W (F, F, C, K), and F is odd."""
     require(
         x.ndim == 4 and W.ndim == 4 and W.shape[0] == W.shape[1] and x.shape[-1] == W.shape[axis],
         f"{name} {x.shape} and filters {W.shape} must be (N, H, W, channels) and (F, F, C, K)",
@@ -138,46 +40,50 @@ def _require_filters(x, W, axis, name):
         x.dtype == W.dtype and x.dtype.kind == "f",
         f"{name} and filters must share one floating dtype, not {x.dtype} and {W.dtype}",
     )
-    _sides(len(W))  # odd, or a sentence before any work is done
+    require(len(W) % 2 == 1, f"the filter size must be odd for 'same' padding, not {len(W)}")
+
+
+def require_bias(b, W):
+    """ValueError unless b has one entry per filter of W."""
+    require(b.shape == W.shape[-1:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
 
 
 def conv_forward(x, W, b):
-    """a = W x + b: x (N, H, W, C), W (F, F, C, K), b (K,) -> a (N, H, W, K), cache (x, W, ...)."""
-    _require_filters(x, W, 2, "x")
-    require(b.shape == W.shape[-1:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
-    a, patches = _conv(x, W)
-    a += b
-    return a, (x, W, patches)
-
-
-def _sum_over_places(da):
-    da = da.reshape(-1, da.shape[-1])
-    return array_module(da).ones_like(da, shape=len(da)) @ da  # a product adds rows up faster than .sum(0)
+    """a = W x + b: x (N, H, W, C), W (F, F, C, K), b (K,) -> a (N, H, W, K), cache (x, W, cols)."""
+    require_filters(x, W, 2, "x")
+    require_bias(b, W)
+    cols = im2col(x, len(W))
+    a = cols @ W.reshape(-1, len(b)) + b
+    return a.reshape(*x.shape[:3], len(b)), (x, W, cols)
 
 
 def conv_backward_filters(da, cache):
     """da (N, H, W, K) -> dW (F, F, C, K), db (K,): conv_backward where the input needs no gradient."""
-    x, W, patches = cache
-    _, synthesis, phases = _transform(x, W)
-    return _filter_gradient(patches, _analyse(da, synthesis.T), phases, W.shape), _sum_over_places(da)
+    _, W, cols = cache
+    da = da.reshape(-1, W.shape[-1])
+    return (cols.T @ da).reshape(W.shape), da.sum(0)
 
 
 def conv_backward(da, cache):
     """da (N, H, W, K) -> dx (N, H, W, C), dW (F, F, C, K), db (K,)."""
-    x, W, patches = cache
-    dx, dproducts = _decode(da, W)
-    return dx, _filter_gradient(patches, dproducts, _transform(x, W)[2], W.shape), _sum_over_places(da)
+    x, W, _ = cache
+    K = W.shape[-1]
+    dcols = da.reshape(-1, K) @ W.reshape(-1, K).T
+    return col2im(dcols, x.shape, len(W)), *conv_backward_filters(da, cache)
 
 
 def decode_forward(h, W_d):
-    """x_hat = W_d h: h (N, H, W, K), W_d (F, F, C, K) -> x_hat (N, H, W, C), cache (h, W_d, ...)."""
-    _require_filters(h, W_d, 3, "h")
-    x_hat, dproducts = _decode(h, W_d)
-    return x_hat, (h, W_d, dproducts)
+    """x_hat = W_d h: h (N, H, W, K), W_d (F, F, C, K) -> x_hat (N, H, W, C), cache (h, W_d)."""
+    require_filters(h, W_d, 3, "h")
+    F, _, C, K = W_d.shape
+    cols = h.reshape(-1, K) @ W_d.reshape(-1, K).T
+    return col2im(cols, (*h.shape[:3], C), F), (h, W_d)
 
 
 def decode_backward(dx_hat, cache):
     """dx_hat (N, H, W, C) -> dh (N, H, W, K), dW_d (F, F, C, K)."""
-    h, W_d, dproducts = cache
-    dh, patches = _conv(dx_hat, W_d)
-    return dh, _filter_gradient(patches, dproducts, _transform(h, W_d)[2], W_d.shape)
+    h, W_d = cache
+    F, _, _, K = W_d.shape
+    cols = im2col(dx_hat, F)
+    dh = cols @ W_d.reshape(-1, K)
+    return dh.reshape(h.shape), (cols.T @ h.reshape(-1, K)).reshape(W_d.shape)

@@ -3,7 +3,7 @@
 Nothing hides on an object, because the network is siamese: both frames ride on the batch axis.
 """
 
-from slowae.backend import array_module, require
+from slowae.backend import array_module, require, require_floats
 
 
 def linear_forward(x, W, b):
@@ -12,17 +12,34 @@ def linear_forward(x, W, b):
         x.ndim == 2 and W.ndim == 2 and x.shape[1] == W.shape[0] and b.shape == W.shape[1:],
         f"x {x.shape}, W {W.shape} and b {b.shape} must be (N, D), (D, K) and (K,)",
     )
-    require(
-        x.dtype == W.dtype and x.dtype.kind == "f",
-        f"x and W must share one floating dtype, not {x.dtype} and {W.dtype}",
-    )
+    require_floats(x=x, W=W, b=b)
     return x @ W + b, (x, W)
+
+
+def linear_backward_weights(da, cache):
+    """da (N, K) -> dW (D, K), db (K,): linear_backward where the input needs no gradient."""
+    return cache[0].T @ da, da.sum(0)
 
 
 def linear_backward(da, cache):
     """da (N, K) -> dx (N, D), dW (D, K), db (K,)."""
-    x, W = cache
-    return da @ W.T, x.T @ da, da.sum(0)
+    return da @ cache[1].T, *linear_backward_weights(da, cache)
+
+
+def linear_decode_forward(h, W_d):
+    """x_hat = W_d h: h (N, K), W_d (D, K) -> x_hat (N, D), cache."""
+    require(
+        h.ndim == 2 and W_d.ndim == 2 and h.shape[1] == W_d.shape[1],
+        f"h {h.shape} and W_d {W_d.shape} must be (N, K) and (D, K)",
+    )
+    require_floats(h=h, W_d=W_d)
+    return h @ W_d.T, (h, W_d)
+
+
+def linear_decode_backward(dx_hat, cache):
+    """dx_hat (N, D) -> dh (N, K), dW_d (D, K)."""
+    h, W_d = cache
+    return dx_hat @ W_d, dx_hat.T @ h
 
 
 def relu_forward(a):
@@ -36,21 +53,30 @@ def relu_backward(dh, cache):
     return dh * (cache > 0)
 
 
+def safe_scale(x):
+    """What to divide x by so that its squares neither overflow nor vanish: 1, or the largest |x| if far from 1."""
+    largest = float(abs(x).max()) if x.size else 0.0
+    return 1.0 if largest == 0 or largest == float("inf") or 1e-10 < largest < 1e10 else largest
+
+
 def l2_pool_forward(h, group, size=1):
     """z_i = (sum over P_i of h_j^2)^(1/2), P_i = `group` adjacent maps x `size` x `size` places (Section 4, p = 2).
 
     h (N, H, W, K) -> z (N, H/size, W/size, K/group), cache; or h (N, K) -> z (N, K/group), with size 1.
     """
+    require_floats(h=h)
     require(h.ndim == 4 or (h.ndim == 2 and size == 1), f"h must be (N, H, W, K), or (N, K), not {h.shape}")
-    require(group >= 1 and h.shape[-1] % group == 0, f"{h.shape[-1]} maps do not divide into groups of {group}")
-    q = h * h
+    require(group >= 1 and size >= 1, f"group and size must be at least 1, not {group} and {size}")
+    require(h.shape[-1] % group == 0, f"{h.shape[-1]} maps do not divide into groups of {group}")
+    scale = safe_scale(h)
+    q = h * h if scale == 1 else (h / scale) ** 2
     if size > 1:
         N, H, W, K = h.shape
         require(H % size == 0 and W % size == 0, f"{H} x {W} places do not divide into {size} x {size}")
         q = q.reshape(N, H // size, size, W // size, size, K)
         q = sum(q[:, :, i, :, j] for i in range(size) for j in range(size))
     # Slices, not .sum(-1): a strided reduction over four numbers is ten times slower in NumPy.
-    z = array_module(h).sqrt(sum(q[..., j::group] for j in range(group)))
+    z = scale * array_module(h).sqrt(sum(q[..., j::group] for j in range(group)))
     return z, (h, z, group, size)
 
 

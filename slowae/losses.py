@@ -3,7 +3,10 @@
 drlim is the mean over pairs. The others are sums; `model` and `convnet` divide by the number of pairs, or images.
 """
 
-from slowae.backend import array_module, require
+import numpy as np
+
+from slowae.backend import array_module, require, require_floats
+from slowae.layers import safe_scale
 
 
 def drlim(z, z_other, near, margin, squared=False):
@@ -13,15 +16,14 @@ def drlim(z, z_other, near, margin, squared=False):
     `squared` gives Hadsell's (2006) form: 1/2 |dz|^2 and 1/2 max(0, m - |dz|)^2.
     Subgradients chosen: 0 at dz = 0 (near or far) and at |dz| = m.
     """
-    require(
-        z.ndim == 2 and z.shape == z_other.shape,
-        f"z {z.shape} and z_other {z_other.shape} must both be (N, D)",
-    )
+    require(z.ndim == 2 and z.shape == z_other.shape, f"z {z.shape} and z_other {z_other.shape} must both be (N, D)")
     require(near.shape == z.shape[:1] and near.dtype == bool, f"near must be ({len(z)},) bool, not {near.dtype}")
-    require(margin > 0, f"the margin must be positive, not {margin}")
+    require_floats(z=z, z_other=z_other)
+    require(0 < margin < float("inf"), f"the margin must be positive and finite, not {margin}")
     xp = array_module(z)
     difference = z - z_other
-    distance = xp.sqrt((difference * difference).sum(1))
+    scale = safe_scale(difference)
+    distance = scale * xp.sqrt(((difference / scale) ** 2).sum(1))
     shortfall = (margin - distance).clip(0)
     if squared:
         loss = xp.where(near, distance**2, shortfall**2).sum() / 2
@@ -37,12 +39,14 @@ def drlim(z, z_other, near, margin, squared=False):
 def reconstruction(x_hat, x):
     """sum |x_hat - x|^2, any equal shapes -> value, dx_hat."""
     require(x_hat.shape == x.shape, f"x_hat {x_hat.shape} and x {x.shape} must have one shape")
+    require_floats(x_hat=x_hat, x=x)
     r = x_hat - x
     return (r * r).sum(), 2 * r
 
 
 def sparsity(h):
     """sum |h|_1, any shape -> value, dh = sign(h)."""
+    require_floats(h=h)
     xp = array_module(h)
     return xp.abs(h).sum(), xp.sign(h)
 
@@ -50,6 +54,7 @@ def sparsity(h):
 def slowness(z):
     """sum_i |z_t,i - z_t',i|, z (2N, ...) with t in the first half, t' in the second -> value, dz (2N, ...)."""
     require(len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
+    require_floats(z=z)
     xp = array_module(z)
     N = len(z) // 2
     difference = z[:N] - z[N:]
@@ -63,7 +68,11 @@ def cross_entropy(logits, labels):
         logits.ndim == 2 and labels.shape == logits.shape[:1] and labels.dtype.kind in "iu",
         f"logits {logits.shape} and labels {labels.shape} {labels.dtype} must be (N, classes) and (N,) whole numbers",
     )
+    require_floats(logits=logits)
     xp = array_module(logits)
+    # On a GPU this look would stall every step.
+    fits = xp is not np or len(labels) == 0 or (labels.min() >= 0 and labels.max() < logits.shape[1])
+    require(fits, f"labels must lie between 0 and {logits.shape[1] - 1}, one for each column of logits")
     right = labels[:, None] == xp.ones_like(logits).cumsum(1) - 1  # one hot
     shifted = logits - logits.max(1, keepdims=True)  # softmax does not change, and exp cannot overflow
     p = xp.exp(shifted)

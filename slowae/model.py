@@ -1,45 +1,42 @@
 """The slow feature pooling auto-encoder of Eq. 2: encode, rectify, pool; decode from before the pool.
 
 One body for the fully connected model (x (N, D), filters (D, K)) and the convolutional one (x (N, H, W, C),
-filters (F, F, C, K)): `W_e.ndim` tells them apart. A batch holds pairs: all x_t, then all x_t'.
+filters (F, F, C, K)). A batch holds pairs: all x_t, then all x_t'.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 
-from slowae import losses
-from slowae.backend import array_module, map_blocks, require
-from slowae.conv import conv_backward_filters, conv_forward, decode_backward, decode_forward
-from slowae.layers import (
-    l2_pool_backward,
-    l2_pool_forward,
-    linear_forward,
-    relu_backward,
-    relu_forward,
-)
-
-FILTERS = (9, 9, 3, 64), (5, 5, 16, 64)  # of the two layers (Section 5)
+from slowae import conv, conv_fourier, layers, losses
+from slowae.backend import array_module, require
+from slowae.blocks import map_blocks, mean_over_blocks
+from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 
 
 @dataclass(frozen=True)
 class Config:
-    """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size."""
+    """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
+
+    rise: the share of a training over which beta rises from 0 to its value.
+    """
 
     alpha: float = 1.0
     beta: float = 4.0
     group: int = 4
     size: int = 2
+    rise: float = 0.0
 
     def __post_init__(self):
+        weights = self.alpha, self.beta
         require(
-            self.alpha >= 0 and self.beta >= 0,
-            f"alpha and beta must not be negative: {self.alpha}, {self.beta}",
+            all(isfinite(w) and w >= 0 for w in weights), f"alpha and beta must be finite and not negative: {weights}"
         )
-        require(
-            self.group >= 1 and self.size >= 1,
-            f"group and size must be at least 1: {self.group}, {self.size}",
-        )
+        require(self.group >= 1 and self.size >= 1, f"group and size must be at least 1: {self.group}, {self.size}")
+        require(0 <= self.rise <= 1, f"beta can rise over a share of the training between 0 and 1, not {self.rise}")
 
 
 def init_params(rng, shape):
@@ -53,28 +50,31 @@ def init_params(rng, shape):
     return {"W_e": W_d * min(0.5, 2 * shape[-2] / shape[-1]), "b_e": np.zeros(shape[-1], np.float32), "W_d": W_d}
 
 
-def _filter_forward(x, W, b):
-    return (conv_forward if W.ndim == 4 else linear_forward)(x, W, b)
+class Filters(NamedTuple):
+    """A filter bank at work: a = W_e x + b_e and its weights' gradient, x_hat = W_d h and its gradients."""
+
+    forward: Callable
+    backward: Callable
+    decode_forward: Callable
+    decode_backward: Callable
 
 
-def _filter_backward(da, cache):
-    """dW, db of either encoder; the frames need no gradient."""
-    if cache[1].ndim == 4:
-        return conv_backward_filters(da, cache)
-    return cache[0].T @ da, da.sum(0)
+LINEAR = Filters(
+    layers.linear_forward, layers.linear_backward_weights, layers.linear_decode_forward, layers.linear_decode_backward
+)
 
 
-def _decode_forward(h, W_d):
-    if W_d.ndim == 4:
-        return decode_forward(h, W_d)
-    return h @ W_d.T, (h, W_d)
+def convolution(x):
+    """The module that convolves frames x: by Fourier transform on a CPU, as a product with patches on a GPU."""
+    return conv_fourier if array_module(x) is np else conv
 
 
-def _decode_backward(dx_hat, cache):
-    if cache[1].ndim == 4:
-        return decode_backward(dx_hat, cache)
-    h, W_d = cache
-    return dx_hat @ W_d, dx_hat.T @ h
+def filters_for(x):
+    """Filters that fit the data: over all places for frames (N, H, W, C), one product for patches (N, D)."""
+    if x.ndim == 2:
+        return LINEAR
+    by = convolution(x)
+    return Filters(by.conv_forward, by.conv_backward_filters, by.decode_forward, by.decode_backward)
 
 
 def frames_per_block(x, W):
@@ -98,7 +98,7 @@ def _require_frames(params, x):
 
 def _code_forward(params, x, config):
     """x -> h, z and what the backward needs."""
-    a, filter_cache = _filter_forward(x, params["W_e"], params["b_e"])
+    a, filter_cache = filters_for(x).forward(x, params["W_e"], params["b_e"])
     h, relu_cache = relu_forward(a)
     z, pool_cache = l2_pool_forward(h, config.group, config.size)
     return h, z, (filter_cache, relu_cache, pool_cache)
@@ -112,33 +112,6 @@ def encode(params, x, config):
     return array_module(x).concatenate(parts)
 
 
-def encode_stack(layers, x):
-    """layers [(params, config), ...], each trained on the codes of those before it -> the last one's code of x."""
-    for params, config in layers:
-        x = encode(params, x, config) - params.get("mean", 0)
-    return x
-
-
-def standardise(params, z):
-    """A layer whose codes of training frames are z -> the one that a layer above it is trained on.
-
-    (W_e, b_e, W_d) -> (W_e / c, b_e / c, c W_d) gives z / c, for the L2 pool is homogeneous: c makes its variance 1, so
-    that alpha and beta keep their units. `mean` (K / group,), of each map, is for encode_stack to take away: codes are
-    never negative, and along their common mean the loss is so steep that units die at a rate that suits the rest.
-    """
-    z = z.reshape(-1, z.shape[-1])
-    mean = z.mean(0)
-    c = float(((z - mean) ** 2).mean()) ** 0.5
-    require(c > 0, "every code is the same: the layer is dead")
-    return {"W_e": params["W_e"] / c, "b_e": params["b_e"] / c, "W_d": params["W_d"] * c, "mean": mean / c}
-
-
-def mean_over_blocks(sums, blocks, N):
-    """sums(block) -> loss, gradients, both summed over the block -> both summed over all blocks, divided by N."""
-    parts = map_blocks(sums, blocks)
-    return sum(loss for loss, _ in parts) / N, {name: sum(g[name] for _, g in parts) / N for name in parts[0][1]}
-
-
 def _pairs_in_blocks(x, W):
     """A batch -> blocks of its pairs, each all x_t, then all x_t'."""
     require(len(x) >= 2 and len(x) % 2 == 0, f"a batch is pairs: all x_t, then all x_t', not {len(x)} frames")
@@ -149,33 +122,36 @@ def _pairs_in_blocks(x, W):
     return [pairs[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
 
 
-def _sums(params, x, config):
+def _sums(params, x, config, beta):
     """Eq. 2 summed over the pairs of one block."""
+    filters = filters_for(x)
     h, z, (filter_cache, relu_cache, pool_cache) = _code_forward(params, x, config)
-    x_hat, decode_cache = _decode_forward(h, params["W_d"])
+    x_hat, decode_cache = filters.decode_forward(h, params["W_d"])
 
     reconstruction, dx_hat = losses.reconstruction(x_hat, x)
+    sparsity, dh_sparsity = losses.sparsity(h)
     slowness, dz = losses.slowness(z)
-    # h is never negative: |h|_1 is its sum, and has the gradient 1 wherever the ReLU lets any through.
-    loss = reconstruction + config.alpha * h.sum() + config.beta * slowness
+    loss = reconstruction + config.alpha * sparsity + beta * slowness
 
-    dh, dW_d = _decode_backward(dx_hat, decode_cache)  # of the reconstruction,
-    dh += config.alpha  # of the sparsity,
-    dh += l2_pool_backward(config.beta * dz, pool_cache)  # and of the slowness
+    dh_reconstruction, dW_d = filters.decode_backward(dx_hat, decode_cache)
+    dh_slowness = l2_pool_backward(dz, pool_cache)
+    dh = dh_reconstruction + config.alpha * dh_sparsity + beta * dh_slowness
     da = relu_backward(dh, relu_cache)
-    dW_e, db_e = _filter_backward(da, filter_cache)
+    dW_e, db_e = filters.backward(da, filter_cache)
     return loss, {"W_e": dW_e, "b_e": db_e, "W_d": dW_d}
 
 
-def loss_and_gradients(params, x, config):
+def loss_and_gradients(params, x, config, done=1.0):
     """Eq. 2: x (2N, H, W, C) or (2N, D), all x_t then all x_t' -> loss, gradients keyed as params.
 
     sum over tau of (|W_d h_tau - x_tau|^2 + alpha |h_tau|_1) + beta sum_i |z_t,i - z_t',i|, mean over the N pairs.
-    ValueError for frames that do not fit the filters, an odd number of them, NaN or Inf.
+    done: the share of a training that lies behind, while beta rises. ValueError for frames that do not fit the
+    filters, an odd number of them, NaN or Inf.
     """
     _require_frames(params, x)
+    beta = config.beta * min(1.0, done / config.rise) if config.rise else config.beta
     blocks = _pairs_in_blocks(x, params["W_e"])
-    return mean_over_blocks(lambda block: _sums(params, block, config), blocks, len(x) // 2)
+    return mean_over_blocks(lambda block: _sums(params, block, config, beta), blocks, len(x) // 2)
 
 
 def statistics(params, x, config):
@@ -188,7 +164,7 @@ def statistics(params, x, config):
 
     def part(block):
         h, z, _ = _code_forward(params, block, config)
-        x_hat, _ = _decode_forward(h, params["W_d"])
+        x_hat, _ = filters_for(block).decode_forward(h, params["W_d"])
         active = (h > 0).reshape(-1, h.shape[-1]).sum(0)
         return losses.reconstruction(x_hat, block)[0], h.sum(), losses.slowness(z)[0], z.sum(), active
 

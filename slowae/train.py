@@ -1,131 +1,179 @@
 """One loop for every model: draw a batch, follow the gradient, project, log, save.
 
-A run killed at any moment and resumed ends with the same bits (on NumPy) as one left alone: the checkpoint holds
-the parameters, the optimizer's state, the generator's state and the settings that must not change.
+A run killed at any moment and started again ends with the same bits (NumPy, same machine, same number of threads) as
+one left alone: the checkpoint holds the parameters, the optimizer's state, the generator's state and the history, and
+its name holds a checksum of everything that they depend on.
 """
 
 import json
 import signal
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from slowae import files, optim
+from slowae import files
 from slowae.backend import array_module, require, to_device, to_host
+from slowae.optim import OPTIMIZERS
 
 
-def rate_at(step, steps, rate):
-    """The learning rate: constant for the first half of the run, then falling linearly to zero."""
-    return rate * min(1.0, 2 * (steps - step) / steps)
+@dataclass(frozen=True)
+class Descent:
+    """How to descend. rate: constant for the first half of the steps, then falling linearly to zero.
+
+    momentum: the share of the last step, or of Adam's first moment, that is kept. bias_rate: how much slower biases
+    learn (optim). every: steps between two looks and saves. seed: of the start and of every batch.
+    """
+
+    steps: int
+    rate: float
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    bias_rate: float = 1.0
+    every: int = 50
+    seed: int = 0
+
+    def __post_init__(self):
+        require(self.steps >= 1 and self.every >= 1, f"steps must be at least 1, not {self.steps}, {self.every}")
+        require(1e-12 <= self.rate <= 1e6, f"the learning rate must lie between 1e-12 and 1e6, not {self.rate}")
+        require(0 <= self.momentum < 1, f"the momentum must lie between 0 and 1, not {self.momentum}")
+        require(0 <= self.bias_rate <= 1, f"the biases' rate must lie between 0 and 1, not {self.bias_rate}")
+        require(self.optimizer in OPTIMIZERS, f"the optimizer must be sgd or adam, not {self.optimizer!r}")
+
+    def rate_at(self, step):
+        """The learning rate of a step, counted from 0."""
+        return self.rate * min(1.0, 2 * (self.steps - step) / self.steps)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """FOLDER/NAME-KEY.npz. settings: what the run depends on beside its descent and start, its data say (JSON).
+
+    resume: go on from what is there; else it is moved aside.
+    """
+
+    folder: Path
+    name: str
+    settings: dict = field(default_factory=dict)
+    resume: bool = True
 
 
 @contextmanager
 def _interrupts():
-    """Ctrl-C sets a flag that the loop reads between steps, so no step is ever half done."""
+    """Ctrl-C, SIGTERM and SIGHUP set a flag that the loop reads between steps, so no step is ever half done."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), lambda *_: stop.set()) for name in names}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
-def _save(path, settings, step, params, moments, rng, history):
-    state = {"settings": settings, "step": step, "rng": rng.bit_generator.state, "history": history}
-    arrays = {f"params/{name}": value for name, value in to_host(params).items()}
-    arrays |= {f"moments/{name}": value for name, value in to_host(moments).items()}
-    files.write_arrays(path, arrays | {"state": np.array(json.dumps(state))})
+@dataclass
+class _State:
+    """What a step changes."""
+
+    params: dict
+    moments: dict
+    rng: np.random.Generator
+    step: int = 0
+    seconds: float = 0.0
+    history: list = field(default_factory=list)
+
+    def save(self, path):
+        state = {"step": self.step, "seconds": self.seconds, "history": self.history}
+        state["rng"] = self.rng.bit_generator.state
+        arrays = {f"params/{name}": value for name, value in to_host(self.params).items()}
+        arrays |= {f"moments/{name}": value for name, value in to_host(self.moments).items()}
+        files.write_arrays(path, arrays | {"state": np.array(json.dumps(state))})
+
+    def load(self, path, steps):
+        """ValueError, and nothing changed, unless `path` is a checkpoint of such a run."""
+        arrays = files.read_arrays(path)
+        try:
+            state = json.loads(str(arrays["state"]))
+            loaded = [
+                {name: arrays[f"{kind}/{name}"] for name in like}
+                for kind, like in (("params", self.params), ("moments", self.moments))
+            ]
+            for found, like in zip(loaded, (self.params, self.moments), strict=True):
+                for name, value in like.items():
+                    if found[name].shape != value.shape or found[name].dtype != value.dtype:
+                        raise ValueError(f"{name} is {found[name].shape}")
+            if not (0 < state["step"] <= steps and isinstance(state["history"], list)):
+                raise ValueError("no such step")
+            if state["step"] == steps and not (state["history"] and state["history"][-1]["step"] == steps):
+                raise ValueError("no history")
+            self.seconds = float(state["seconds"])
+            self.rng.bit_generator.state = state["rng"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path} is not a checkpoint of this program; delete it and start afresh") from error
+        (self.params, self.moments), self.step = map(to_device, loaded), state["step"]
+        self.history = state["history"]
 
 
-def _load(path, settings, rng):
-    arrays = files.read_arrays(path)
-    try:
-        state = json.loads(str(arrays.pop("state")))
-        params, moments = (
-            {name.removeprefix(kind): value for name, value in arrays.items() if name.startswith(kind)}
-            for kind in ("params/", "moments/")
-        )
-        saved, step, history = state["settings"], state["step"], state["history"]
-        rng.bit_generator.state = state["rng"]
-    except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a checkpoint of this program; delete it and start afresh") from error
-    changed = [name for name in settings | saved if settings.get(name) != saved.get(name)]
-    require(
-        not changed,
-        f"{path} was saved with another {', '.join(changed)}; repeat those settings or start afresh",
-    )
-    return step, params, moments, history
+def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, checkpoint=None):
+    """Gradient descent -> params on the host, history (a list of dicts, one for each `every` steps).
 
-
-def fit(
-    loss_and_gradients,
-    params,
-    draw,
-    rng,
-    *,
-    steps,
-    rate,
-    optimizer=optim.SGD,
-    momentum=0.9,
-    project=None,
-    watch=None,
-    every=50,
-    checkpoint=None,
-    resume=False,
-    settings=None,
-    title="training",
-):
-    """Gradient descent -> params on the host, history (a list of dicts, one each `every` steps).
-
-    loss_and_gradients(params, batch) -> loss, grads; draw(rng) -> batch, both on the chosen backend.
-    optimizer: optim.SGD or optim.ADAM; momentum: the share of the last step (or of the first moment) that is kept.
-    project(params) in place; watch(params) -> dict of floats to log. settings (JSON): more that a resumed run repeats.
-    KeyboardInterrupt after saving on Ctrl-C; FloatingPointError if the loss or a parameter stops being finite.
+    loss_and_gradients(params, batch, done) -> loss, grads, where done, in [0, 1), is the share of the steps made;
+    init(rng) -> params; draw(rng) -> batch on the chosen backend. project(params) in place; watch(params) -> dict of
+    floats to log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError if the loss or a
+    parameter stops being finite.
     """
-    shape = {name: value.shape for name, value in params.items()}
-    settings = {
-        "steps": steps,
-        "rate": rate,
-        "momentum": momentum,
-        "optimizer": optimizer.step.__name__,
-        "shape": shape,
-        **(settings or {}),
-    }
-    settings = json.loads(json.dumps(settings))
-    step, history, moments = 0, [], None
-    if resume and checkpoint and Path(checkpoint).exists():
-        step, params, moments, history = _load(checkpoint, settings, rng)
-    params = to_device({name: value.copy() for name, value in params.items()})
-    moments = optimizer.init(params) if moments is None else to_device(moments)
-
-    with _interrupts() as stop, tqdm(total=steps, initial=step, desc=title, dynamic_ncols=True) as bar:
-        while step < steps:
-            loss, grads = loss_and_gradients(params, draw(rng))
-            optimizer.step(params, grads, moments, rate_at(step, steps, rate), momentum)
+    rng, optimizer = np.random.default_rng(descent.seed), OPTIMIZERS[descent.optimizer]
+    params = to_device({name: value.copy() for name, value in init(rng).items()})
+    state, path = _State(params, optimizer.init(params), rng), None
+    if checkpoint:
+        depends = {"descent": asdict(descent), "start": files.checksum(to_host(params)), **checkpoint.settings}
+        path = Path(checkpoint.folder) / f"{checkpoint.name}-{files.key(depends)}.npz"
+        if path.exists() and checkpoint.resume:
+            state.load(path, descent.steps)
+        elif path.exists():
+            files.move_aside(path)
+    began = time.perf_counter() - state.seconds
+    title = checkpoint.name if checkpoint else "training"
+    bar = tqdm(total=descent.steps, initial=state.step, desc=title, dynamic_ncols=True, disable=None)
+    with _interrupts() as stop, bar:
+        while state.step < descent.steps:
+            loss, grads = loss_and_gradients(state.params, draw(rng), state.step / descent.steps)
+            rate = descent.rate_at(state.step)
+            optimizer.step(state.params, grads, state.moments, rate, descent.momentum, descent.bias_rate)
             if project:
-                project(params)
-            step += 1
+                project(state.params)
+            state.step += 1
             bar.update()
-            if step % every and step < steps and not stop.is_set():
+            if state.step % descent.every and state.step < descent.steps and not stop.is_set():
                 continue
-            # The parameters too: this step may have ruined them, and only the next loss would tell.
-            finite = [bool(array_module(value).isfinite(value).all()) for value in params.values()]
-            if not (np.isfinite(float(loss)) and all(finite)):
-                raise FloatingPointError(
-                    f"training diverged by step {step}, loss {float(loss):g}: try a lower rate than {rate:g}"
-                )
-            if step % every == 0 or step == steps:
-                history.append({"step": step, "loss": float(loss), **(watch(params) if watch else {})})
-                bar.set_postfix({name: f"{value:.3g}" for name, value in history[-1].items() if name != "step"})
-            if checkpoint:
-                _save(checkpoint, settings, step, params, moments, rng, history)
+            _require_finite(loss, state, descent)
+            if state.step % descent.every == 0 or state.step == descent.steps:
+                row = {"step": state.step, "loss": float(loss), **(watch(state.params) if watch else {})}
+                state.history.append(row)
+                bar.set_postfix({name: f"{v:.3g}" for name, v in row.items() if isinstance(v, float)})
+            state.seconds = time.perf_counter() - began
+            if path:
+                state.save(path)
             if stop.is_set():
-                where = f"saved in {checkpoint}; add --resume to go on" if checkpoint else "nothing was saved"
-                raise KeyboardInterrupt(f"stopped after step {step} of {steps}: {where}")
-    return to_host(params), history
+                where = f"saved in {path}; the same command goes on" if path else "nothing was saved"
+                raise KeyboardInterrupt(f"stopped after step {state.step} of {descent.steps}: {where}")
+    if state.history:
+        state.history[-1]["seconds"] = state.seconds
+    return to_host(state.params), state.history
+
+
+def _require_finite(loss, state, descent):
+    """The parameters too: this step may have ruined them, and only the next loss would tell."""
+    finite = [bool(array_module(value).isfinite(value).all()) for value in state.params.values()]
+    if not (np.isfinite(float(loss)) and all(finite)):
+        raise FloatingPointError(
+            f"training diverged by step {state.step}, loss {float(loss):g}: try a lower rate than {descent.rate:g}, "
+            "or smaller weights of the loss"
+        )

@@ -1,22 +1,18 @@
-"""conv and decode: finite differences, plain loops, adjoints."""
+"""conv and decode, by patches and by Fourier transform: finite differences, plain loops, adjoints, each other."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conv_shapes, seeds
+from strict import Strict
 
+from slowae import conv, conv_fourier
 from slowae.backend import to_device, to_host
-from slowae.conv import (
-    col2im,
-    conv_backward,
-    conv_backward_filters,
-    conv_forward,
-    decode_backward,
-    decode_forward,
-    im2col,
-)
+from slowae.conv import col2im, im2col
 from slowae.gradcheck import check_gradients
+
+BOTH = pytest.mark.parametrize("module", [conv, conv_fourier], ids=lambda module: module.__name__)
 
 
 def conv_by_loop(x, W, b):
@@ -31,46 +27,46 @@ def conv_by_loop(x, W, b):
 
 
 def draw(shapes, seed):
-    rng = np.random.default_rng(seed)
-    x_shape, W_shape = shapes
-    h_shape = (*x_shape[:3], W_shape[3])
-    return (
-        rng,
-        rng.standard_normal(x_shape),
-        rng.standard_normal(W_shape),
-        rng.standard_normal(W_shape[3]),
-        rng.standard_normal(h_shape),
-    )
+    """-> a generator, and from it x, W, b, and h of the shape of a."""
+    rng, (x_shape, W_shape) = np.random.default_rng(seed), shapes
+    drawn = [rng.standard_normal(shape) for shape in (x_shape, W_shape, W_shape[3:], (*x_shape[:3], W_shape[3]))]
+    return rng, *drawn
 
 
+def everything(module, x, W, b, h):
+    """All that a module computes, by name."""
+    a, conv_cache = module.conv_forward(x, W, b)
+    x_hat, decode_cache = module.decode_forward(h, W)
+    names = "a x_hat dx dW db dh dW_d".split()
+    found = a, x_hat, *module.conv_backward(h, conv_cache), *module.decode_backward(x, decode_cache)
+    return dict(zip(names, found, strict=True))
+
+
+@BOTH
 @given(conv_shapes(), seeds)
-def test_conv_equals_the_loop(shapes, seed):
+def test_conv_equals_the_loop(module, shapes, seed):
     _, x, W, b, _ = draw(shapes, seed)
-    a, _ = conv_forward(*map(to_device, (x, W, b)))
+    a, _ = module.conv_forward(*map(to_device, (x, W, b)))
     np.testing.assert_allclose(to_host(a), conv_by_loop(x, W, b), rtol=1e-10, atol=1e-10)
 
 
+@BOTH
 @given(conv_shapes(), seeds)
-def test_conv_gradients(shapes, seed):
-    rng, x, W, b, _ = draw(shapes, seed)
-    check_gradients(conv_forward, conv_backward, {"x": x, "W": W, "b": b}, rng)
+def test_gradients(module, shapes, seed):
+    rng, x, W, b, h = draw(shapes, seed)
+    check_gradients(module.conv_forward, module.conv_backward, {"x": x, "W": W, "b": b}, rng)
+    check_gradients(module.decode_forward, module.decode_backward, {"h": h, "W_d": W}, rng)
 
 
+@BOTH
 @given(conv_shapes(), seeds)
-def test_decode_gradients(shapes, seed):
-    rng, _, W, _, h = draw(shapes, seed)
-    check_gradients(decode_forward, decode_backward, {"h": h, "W_d": W}, rng)
-
-
-@given(conv_shapes(), seeds)
-def test_decode_is_the_transpose_of_conv(shapes, seed):
+def test_decode_is_the_transpose_of_conv(module, shapes, seed):
     _, x, W, b, h = draw(shapes, seed)
-    a = to_host(conv_forward(*map(to_device, (x, W, 0 * b)))[0])
-    x_hat = to_host(decode_forward(to_device(h), to_device(W))[0])
-    np.testing.assert_allclose((a * h).sum(), (x * x_hat).sum(), rtol=1e-9, atol=1e-9)
+    found = to_host(everything(module, *map(to_device, (x, W, 0 * b, h))))
+    np.testing.assert_allclose((found["a"] * h).sum(), (x * found["x_hat"]).sum(), rtol=1e-9, atol=1e-9)
 
 
-@given(conv_shapes(), st.sampled_from([1, 3, 5, (3, 1), (1, 5)]), seeds)
+@given(conv_shapes(), st.sampled_from([1, 3, 5]), seeds)
 def test_col2im_is_the_transpose_of_im2col(shapes, F, seed):
     rng, x, *_ = draw(shapes, seed)
     cols = to_host(im2col(to_device(x), F))
@@ -80,49 +76,52 @@ def test_col2im_is_the_transpose_of_im2col(shapes, F, seed):
 
 
 def test_im2col_rows_are_padded_patches():
-    x = np.arange(1.0, 10).reshape(1, 3, 3, 1)
-    rows = to_host(im2col(to_device(x), 3))
+    rows = to_host(im2col(to_device(np.arange(1.0, 10).reshape(1, 3, 3, 1)), 3))
     assert rows[0].tolist() == [0, 0, 0, 0, 1, 2, 0, 4, 5]
     assert rows[4].tolist() == list(range(1, 10))
-    columns = to_host(im2col(to_device(x), (3, 1)))
-    assert columns[0].tolist() == [0, 1, 4]
-    assert columns[4].tolist() == [2, 5, 8]
 
 
-def test_filter_gradients_alone_are_the_same():
+@BOTH
+def test_filter_gradients_alone_are_the_same(module):
     _, x, W, b, da = draw(((2, 4, 5, 3), (3, 3, 3, 4)), 0)
     x, W, b, da = map(to_device, (x, W, b, da))
-    _, cache = conv_forward(x, W, b)
-    for one, other in zip(conv_backward_filters(da, cache), conv_backward(da, cache)[1:], strict=True):
-        np.testing.assert_array_equal(to_host(one), to_host(other))
+    _, cache = module.conv_forward(x, W, b)
+    for one, other in zip(module.conv_backward_filters(da, cache), module.conv_backward(da, cache)[1:], strict=True):
+        np.testing.assert_allclose(to_host(one), to_host(other), rtol=1e-12)
 
 
-def test_float32_loses_no_more_than_rounding():
-    _, x, W, b, h = draw(((2, 32, 32, 3), (9, 9, 3, 16)), 2)
-    results = []
-    for dtype in (np.float64, np.float32):
-        one, filters, bias, other = (to_device(v.astype(dtype)) for v in (x, W, b, h))
-        a, conv_cache = conv_forward(one, filters, bias)
-        x_hat, decode_cache = decode_forward(other, filters)
-        results.append([a, x_hat, *conv_backward(other, conv_cache), *decode_backward(one, decode_cache)])
-    for exact, rounded in zip(*results, strict=True):
-        exact = to_host(exact)
-        np.testing.assert_allclose(to_host(rounded), exact, rtol=0, atol=2e-6 * np.abs(exact).max())
+@BOTH
+@pytest.mark.parametrize("shapes", [((2, 32, 32, 3), (9, 9, 3, 16)), ((3, 16, 16, 16), (5, 5, 16, 64))], ids=str)
+def test_float32_loses_no_more_than_rounding_to_the_other_module_in_float64(module, shapes):
+    arrays = draw(shapes, 2)[1:]
+    other = conv if module is conv_fourier else conv_fourier
+    exact = to_host(everything(other, *map(to_device, arrays)))
+    found = to_host(everything(module, *(to_device(array.astype(np.float32)) for array in arrays)))
+    for name, value in exact.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=2e-6 * np.abs(value).max(), err_msg=name)
 
 
+@BOTH
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_stays_and_arguments_do_not_change(dtype):
-    _, x, W, b, h = (v.astype(dtype) if isinstance(v, np.ndarray) else v for v in draw(((2, 4, 4, 3), (3, 3, 3, 4)), 1))
-    x, W, b, h = map(to_device, (x, W, b, h))
-    before = [to_host(v).copy() for v in (x, W, b, h)]
-    a, conv_cache = conv_forward(x, W, b)
-    x_hat, decode_cache = decode_forward(h, W)
-    results = [a, x_hat, *conv_backward(h, conv_cache), *decode_backward(x, decode_cache)]
-    assert {v.dtype for v in results} == {np.dtype(dtype)}
-    for old, new in zip(before, (x, W, b, h), strict=True):
-        np.testing.assert_array_equal(old, to_host(new))
+def test_dtype_stays_and_arguments_do_not_change(module, dtype):
+    arrays = [array.astype(dtype) for array in draw(((2, 4, 4, 3), (3, 3, 3, 4)), 1)[1:]]
+    moved = [to_device(array.copy()) for array in arrays]
+    assert {value.dtype for value in everything(module, *moved).values()} == {np.dtype(dtype)}
+    for array, after in zip(arrays, moved, strict=True):
+        np.testing.assert_array_equal(array, to_host(after))
 
 
+@BOTH
+def test_constants_of_the_host_do_not_reach_the_device(module):
+    arrays = draw(((2, 4, 6, 3), (3, 3, 3, 4)), 1)[1:]
+    on_host = everything(module, *arrays)  # first, so that what it keeps is there to be mixed up
+    on_device = everything(module, *map(Strict.of, arrays))
+    for name, value in on_host.items():
+        assert type(on_device[name]) is Strict and type(value) is np.ndarray
+        np.testing.assert_array_equal(on_device[name].get(), value)
+
+
+@BOTH
 @pytest.mark.parametrize(
     ("x", "W", "b", "complaint"),
     [
@@ -134,15 +133,19 @@ def test_dtype_stays_and_arguments_do_not_change(dtype):
         (np.zeros((1, 4, 4, 3), np.float32), np.zeros((3, 3, 3, 4)), np.zeros(4), "dtype"),
     ],
 )
-def test_bad_arguments_get_a_sentence(x, W, b, complaint):
+def test_bad_arguments_get_a_sentence(module, x, W, b, complaint):
     with pytest.raises(ValueError, match=complaint):
-        conv_forward(x, W, b)
+        module.conv_forward(x, W, b)
 
 
-def test_decode_refuses_what_does_not_fit():
+@BOTH
+def test_decode_refuses_what_does_not_fit(module):
     with pytest.raises(ValueError, match="must be"):
-        decode_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)))
+        module.decode_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)))
     with pytest.raises(ValueError, match="odd"):
-        decode_forward(np.zeros((1, 4, 4, 4)), np.zeros((2, 2, 3, 4)))
+        module.decode_forward(np.zeros((1, 4, 4, 4)), np.zeros((2, 2, 3, 4)))
+
+
+def test_col2im_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="do not fit"):
         col2im(np.zeros((16, 9)), (1, 4, 4, 3), 3)

@@ -1,17 +1,20 @@
 """Films with known cuts, blanks, repeats and faults: what becomes of them is known too."""
 
-import struct
+import errno
+import os
+import shutil
 import warnings
 from itertools import pairwise
 
 import av
 import numpy as np
 import pytest
-from films import film, shot, write_film
+from films import film, set_display_matrix, shot, silence, write_film, write_with_cover
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slowae.data import video
+from slowae.data import scenes as scenes_
+from slowae.data import sources, video
 from slowae.data.video import Scene
 
 
@@ -84,17 +87,32 @@ def test_gif(tmp_path):
     assert video.find_cuts(got).tolist() == [4]
 
 
-def test_a_clip_filmed_upright_is_turned_upright(tmp_path):
+@pytest.mark.parametrize("a, b, c, d", [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
+                         + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)])  # fmt: skip
+def test_a_film_is_turned_and_mirrored_as_it_says(tmp_path, a, b, c, d):
     frames = np.zeros((3, 64, 96, 3), np.uint8)
-    frames[:, :32, :48, 0] = 250  # red: top left as stored, top right after the quarter turn clockwise
-    path = write_film(tmp_path / "phone.mp4", frames, 12, "libx264", "yuv420p")
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 44
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
-    path.write_bytes(data)
+    frames[:, :32, :48, 0], frames[:, :32, 48:, 1] = 250, 250  # red and green above, black and black below
+    path = write_film(tmp_path / "phone.mp4", frames, 12, "libx264", "yuv444p")
+    set_display_matrix(path, a, b, c, d)
     image, _ = next(video.decode(path))
-    assert image.shape == (96, 64, 3)
-    assert image[:40, 40:, 0].min() > 200 and image[:, :24].max() < 50 and image[56:].max() < 50
+    assert image.shape == ((64, 96, 3) if a else (96, 64, 3))
+    for y in (8, 56):
+        for x in (8, 88):  # about the middle of the picture a shift does not matter
+            x_shown, y_shown = a * (x - 48) + c * (y - 32), b * (x - 48) + d * (y - 32)
+            shown = image[y_shown + image.shape[0] // 2, x_shown + image.shape[1] // 2]
+            np.testing.assert_allclose(shown.astype(int), frames[0, y, x], atol=12)
+
+
+def test_side_data_of_an_unknown_kind_does_not_hide_how_a_film_is_turned():
+    class Frame:
+        rotation = 90
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")  # as PyAV 18 does for Exif
+
+    image = np.arange(6).reshape(2, 3)
+    np.testing.assert_array_equal(video._upright(image, Frame()), np.rot90(image))
 
 
 def test_grey_frames(tmp_path):
@@ -109,14 +127,58 @@ def test_what_is_no_video_is_named_with_a_remedy(tmp_path, name):
         list(video.decode(tmp_path / name))
 
 
-def test_sound_alone_is_no_video(tmp_path):
-    with av.open(str(tmp_path / "song.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 44100
-        container.mux([*stream.encode(frame), *stream.encode()])
+@pytest.mark.parametrize("cover", [False, True])
+def test_sound_is_no_video_even_with_a_picture(tmp_path, cover):
+    path = tmp_path / "song.mp4"
+    if cover:
+        write_with_cover(path)
+    else:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=44100)
+            container.mux([*stream.encode(silence()), *stream.encode()])
     with pytest.raises(ValueError, match=r"song.mp4 has no video stream"):
-        list(video.decode(tmp_path / "song.mp4"))
+        list(video.decode(path))
+
+
+def test_the_film_is_read_and_not_its_cover(tmp_path):
+    path = write_with_cover(tmp_path / "film.mp4", film(6, 4, height=64, width=96))
+    assert [frame.shape for frame, _ in video.decode(path)] == [(64, 96, 3)] * 10
+    assert video.choose_tiles([path]) == 2
+
+
+def test_what_cannot_be_decoded_or_opened_is_said(tmp_path, monkeypatch):
+    path = write_film(tmp_path / "film.avi", film(4), codec="mpeg4", pixels="yuv420p")
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"XQZW"))
+    with pytest.raises(ValueError, match=r"film.avi is in a format that cannot be decoded here; convert it"):
+        list(video.decode(path))
+    with pytest.raises(ValueError, match=r"gone.avi cannot be opened \(No such file.*check its name and permissions"):
+        list(video.decode(tmp_path / "gone.avi"))
+
+    def denied(*_, **__):
+        raise av.error.PermissionError(errno.EACCES, "Permission denied", "film.avi")
+
+    monkeypatch.setattr(video.av, "open", denied)
+    with pytest.raises(ValueError, match=r"film.avi cannot be opened \(Permission denied\); check .* permissions"):
+        list(video.decode(path))
+
+
+names = ["10:30:15.mkv", "-i.mkv", "%03d.mkv", "pipe:0.mkv", "concat:a|b.mkv", "http:x.mkv", "a b?c#d.mkv", "é.mkv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows none of these names")
+@pytest.mark.parametrize("name", [*names, os.fsdecode(b"caf\xe9.mkv")])
+def test_any_name_is_a_files_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    os.replace(write_film(tmp_path / "film.mkv", film(3)), name)
+    assert len(list(video.decode(name))) == 3
+
+
+def test_tags_that_are_no_text_do_no_harm(tmp_path):
+    path = write_film(tmp_path / "film.mkv", film(3))
+    data = path.read_bytes()
+    assert b"Lavf" in data  # the name of the program that wrote it, a tag like others
+    path.write_bytes(data.replace(b"Lavf", b"L\xfcvf"))
+    assert len(list(video.decode(path))) == 3
 
 
 def test_frames_smaller_than_the_windows_are_refused(tmp_path):
@@ -131,19 +193,122 @@ def test_frames_smaller_than_the_windows_are_refused(tmp_path):
     [("film.mp4", "libx264", "yuv420p", {"movflags": "faststart"}), ("film.avi", "mpeg4", "yuv420p", {}),
      ("film.mkv", "ffv1", "bgr0", {})],
 )  # fmt: skip
-def test_the_readable_part_of_a_truncated_clip_is_used_and_it_is_said(tmp_path, name, codec, pixels, options):
+def test_the_readable_part_of_a_truncated_clip_is_used(tmp_path, name, codec, pixels, options):
     frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     path = write_film(tmp_path / name, frames, 12, codec, pixels, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        whole = [frame for frame, _ in video.decode(path)]
+    whole = [frame for frame, _ in video.decode(path)]
     assert len(whole) == 40
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.warns(UserWarning, match=rf"{name} (ends after|is damaged after)"):
-        part = [frame for frame, _ in video.decode(path)]
+    part = [frame for frame, _ in video.decode(path)]
     assert 5 <= len(part) <= 30
     np.testing.assert_array_equal(part[:-2], whole[: len(part) - 2])
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mov"])
+def test_a_corrupt_packet_costs_no_other(tmp_path, suffix):
+    path = write_film(tmp_path / f"film.{suffix}", film(60, height=64, width=64), 12, "png", "rgb24")
+    whole = [frame for frame, _ in video.decode(path)]
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    data = path.read_bytes()
+    for packet in packets[20:22]:
+        data = data.replace(packet, b"\xff" * len(packet))
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=r"film\.\w+ is damaged: 2 of its packets were skipped") as caught:
+        part = [frame for frame, _ in video.decode(path)]
+    assert len(caught) == 1
+    np.testing.assert_array_equal(part, whole[:20] + whole[22:])
+
+
+def test_whole_films_are_not_called_damaged(tmp_path):
+    """Sound that goes on after the picture, and frames that come when they like."""
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=12, height=64, width=64, pix_fmt="yuv420p")
+        sound = container.add_stream("aac", rate=44100)
+        for pixels in film(12, height=64, width=64):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux([*stream.encode(), *sound.encode(silence(10)), *sound.encode()])
+    write_film(tmp_path / "variable.mp4", film(12), 30, "libx264", "yuv420p", times=40 * np.arange(12) ** 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("sound.mp4", "variable.mp4"):
+            assert len(list(video.decode(tmp_path / name))) == 12
+
+
+# Time
+
+
+def clock(times):
+    """Frames (T, 64, 64, 3) of one texture; each is 1 brighter for every 20 ms."""
+    texture = np.random.default_rng(0).integers(0, 60, (8, 8, 3)).repeat(8, 0).repeat(8, 1)
+    return (texture + (np.asarray(times) // 20)[:, None, None, None]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+@pytest.mark.parametrize(
+    "gaps",
+    [[20] * 60 + [60] * 40, [60] * 40 + [20] * 60, [20, 40] * 50, [20] * 50 + [40] + [20] * 50, [20, 100] * 30],
+    ids=["fast, slow", "slow, fast", "in turns", "one is missing", "wildly"],
+)
+def test_pairs_of_a_film_of_variable_rate_are_one_step_apart_in_time(tmp_path, name, gaps):
+    times = np.cumsum([0, *gaps])
+    kind = ("ffv1", "bgr0") if name.endswith("mkv") else ("libx264rgb", "rgb24")
+    path = write_film(tmp_path / name, clock(times), 50, *kind, times=times)
+    frames, pairs = video.windows(video.load_scenes([path], fps=6))
+    seconds = frames.astype(float).mean((1, 2, 3)) * 0.020
+    apart = np.diff(seconds[pairs], axis=1)
+    # What is seen at a time is up to a gap old.
+    assert len(pairs) > 50 and np.abs(apart - 1 / 6).max() <= max(gaps) / 1000 + 0.021
+    assert abs(apart.mean() - 1 / 6) < 0.015
+
+
+def test_a_pause_counts_as_one_step_and_hides_no_cut(tmp_path):
+    times = np.append(40 * np.arange(30), 100_000 + 40 * np.arange(30))
+    frames = film(30, 30, height=64, width=64)
+    path = write_film(tmp_path / "film.mkv", frames, 25, times=times)
+    got = video.load_scenes([path], fps=5)
+    assert [(s.shot, s.step, len(s.frames)) for s in got] == [(0, 5, 34), (1, 5, 30)]
+    np.testing.assert_array_equal(got[0].frames[29:, 0, 0], np.repeat(got[0].frames[29:30, 0, 0], 5, 0))
+
+
+def test_held_frames_make_no_cuts():
+    moving = (20 + (scenes_.CUT_RELATIVE + 2) * np.arange(8)).astype(np.uint8)
+    frames = np.broadcast_to(moving[:, None, None, None], (8, 32, 32, 3)) + shot(0, 1) // 2
+    (one,) = video.cut_scenes(frames.repeat(3, 0), 6, "a")
+    assert len(one.frames) == 24
+
+
+def test_jitter_and_unknown_times_leave_a_film_as_it_is():
+    rng = np.random.default_rng(0)
+    even, new = np.arange(200) / 25, np.ones(200, bool)
+    for times in (even, even + rng.uniform(-0.009, 0.009, 200), np.round(even, 2), np.full(200, np.nan)):
+        seen, rate = video._seen(times, new, 25.0, 6.0)
+        assert rate == 25.0 and (seen == 1).all()
+    late = np.append(even[:-1], 9.0)  # the last frame often is
+    assert (video._seen(late, new, 25.0, 6.0)[0] == 1).all()
+
+
+def test_a_wrong_native_rate_is_noticed():
+    seen, rate = video._seen(np.arange(100) / 25, np.ones(100, bool), 1000.0, 6.0)
+    np.testing.assert_allclose(rate, 25)
+    np.testing.assert_allclose(seen, 1)
+
+
+@pytest.mark.parametrize("fps", [1e308, 1e-308, 5e-324, 1e-3])
+def test_absurd_rates_are_no_accident(tmp_path, fps):
+    path = write_film(tmp_path / "film.mkv", film(8, height=64, width=64), times=40 * np.arange(8) ** 2)
+    if fps > 1:
+        assert [s.step for s in video.load_scenes([path], fps)] == [1]
+    else:
+        with pytest.raises(ValueError, match=r"film.mkv holds no scene of 2 frames at \S+ a second"):
+            video.load_scenes([path], fps)
+
+
+@pytest.mark.parametrize("fps", [0, -6, np.inf, np.nan])
+def test_impossible_rates_are_refused(tmp_path, fps):
+    with pytest.raises(ValueError, match=r"frames a second must be above 0, not .*--fps 6"):
+        video.load_scenes([write_film(tmp_path / "film.mkv", film(8))], fps)
 
 
 # Cuts and scenes
@@ -155,7 +320,7 @@ def test_cuts_are_found_exactly(lengths):
 
 
 def test_the_relative_rule_finds_faint_cuts_but_no_fast_motion():
-    amount = int(video.CUT_RELATIVE) + 1  # far below CUT
+    amount = int(scenes_.CUT_RELATIVE) + 1  # far below CUT
     grey = np.full((8, 32, 32, 3), 50, np.uint8)
     faint = grey.copy()
     faint[5:] += amount  # and its neighbours do not change at all
@@ -206,7 +371,7 @@ def test_a_long_shot_is_one_scene_of_which_evaluation_sees_40_frames():
     (scene,) = video.cut_scenes(frames, 12, "a", fps=6)
     np.testing.assert_array_equal(scene.frames, frames)
     np.testing.assert_array_equal(scene.sampled, frames[:80:2])
-    assert len(video.training_pairs([scene])[1]) == 98
+    assert len(video.windows([scene])[1]) == 98
 
 
 @pytest.mark.parametrize("blank", [(0, 0, 0), (128, 128, 128), (200, 30, 30)])
@@ -253,6 +418,25 @@ def test_unusable_files_are_left_out_and_named(tmp_path):
         video.load_scenes([one, tmp_path / "text.mp4"])
 
 
+def test_equal_names_in_different_folders_are_different_videos(tmp_path):
+    paths = [tmp_path / "a" / "x" / "1.mkv", tmp_path / "b" / "x" / "1.mkv", tmp_path / "a" / "2.mkv"]
+    for seed, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_film(path, shot(seed, 8, 64, 64))
+    assert [s.video for s in video.load_scenes(paths)] == ["a/x/1.mkv", "b/x/1.mkv", "2.mkv"]
+
+
+@pytest.mark.parametrize("copy", [shutil.copy, os.symlink, os.link])
+def test_the_same_film_twice_is_one_film(tmp_path, copy):
+    (tmp_path / "again").mkdir()
+    path = write_film(tmp_path / "film.mkv", shot(0, 8, 64, 64))
+    copy(path, tmp_path / "again" / "film.mkv")
+    copy(path, tmp_path / "other name.mkv")
+    with pytest.warns(UserWarning, match=r"is a copy of .*; left out") as caught:
+        (one,) = video.load_scenes(sources.find_videos(tmp_path))
+    assert len(caught) == 2 and len(one.frames) == 8
+
+
 def test_short_small_material_is_cut_into_more_windows(tmp_path):
     large = write_film(tmp_path / "large.mkv", film(12, height=130, width=200))
     small = write_film(tmp_path / "small.mkv", film(12, height=70, width=200))
@@ -263,28 +447,40 @@ def test_short_small_material_is_cut_into_more_windows(tmp_path):
     assert video.choose_tiles([large, tmp_path / "text.mp4"]) == 4
     assert video.choose_tiles([long] * 3) == 4
     assert video.choose_tiles([long] * 4) == 1  # 124 seconds
+    unknown = write_film(tmp_path / "unknown.m2v", film(12, height=130, width=200), 25, "mpeg2video", "yuv420p")
+    assert video.choose_tiles([unknown]) == 1
 
 
 # Pairs
 
 
-@given(st.lists(st.tuples(st.integers(2, 30), st.integers(1, 4)), min_size=1, max_size=4), st.integers(0, 99))
-def test_pairs_are_one_step_apart_in_one_scene_and_complete(shapes, seed):
-    scenes = video._long_enough([scene("a", i, step, n, 0, seed + i) for i, (n, step) in enumerate(shapes)])
-    if not scenes:
-        return
-    frames, pairs = video.training_pairs(scenes)
+@given(
+    st.lists(st.tuples(st.integers(2, 30), st.integers(1, 4)), min_size=1, max_size=4),
+    st.integers(0, 99),
+    st.integers(2, 4),
+)
+def test_windows_are_one_step_apart_in_one_scene_and_complete(shapes, seed, T):
+    scenes = [scene("a", i, step, n, 0, seed + i) for i, (n, step) in enumerate(shapes)]
+    frames, windows = video.windows(scenes, T)
     np.testing.assert_array_equal(frames, np.concatenate([s.frames for s in scenes]))
-    owner = np.repeat(np.arange(len(scenes)), [len(s.frames) for s in scenes])
-    assert (owner[pairs[:, 0]] == owner[pairs[:, 1]]).all()
-    steps = np.array([s.step for s in scenes])
-    np.testing.assert_array_equal(pairs[:, 1] - pairs[:, 0], steps[owner[pairs[:, 0]]])
-    assert len(np.unique(pairs, axis=0)) == len(pairs) == sum(len(s.frames) - s.step for s in scenes)
+    expected, start = [], 0
+    for s in scenes:
+        for t in range(len(s.frames)):
+            if t + (T - 1) * s.step < len(s.frames):
+                expected.append([start + t + i * s.step for i in range(T)])
+        start += len(s.frames)
+    assert windows.shape == (len(expected), T) and windows.dtype.kind == "i"
+    np.testing.assert_array_equal(windows, np.reshape(expected, (-1, T)))
+
+
+def test_windows_of_one_frame_are_refused():
+    with pytest.raises(ValueError, match=r"a window has 2 frames or more, not 1"):
+        video.windows([scene()], 1)
 
 
 def test_no_pair_crosses_a_cut():
     lengths = (9, 5, 14)
-    frames, pairs = video.training_pairs(video.cut_scenes(film(*lengths), 12, "a", fps=6))
+    frames, pairs = video.windows(video.cut_scenes(film(*lengths), 12, "a", fps=6))
     shots = np.repeat(np.arange(3), lengths)
     np.testing.assert_array_equal(frames, film(*lengths))
     assert (shots[pairs[:, 0]] == shots[pairs[:, 1]]).all()
@@ -304,7 +500,7 @@ def test_six_videos_are_split_by_video():
     scenes = [scene(name, i, frames=10) for name in "abcdefgh" for i in range(3)]
     parts, how = video.split_scenes(scenes)
     homes = [{s.video for s in part} for part in parts.values()]
-    assert how.startswith("by video") and "8" in how
+    assert how == ("video", 8, 24)
     assert set.union(*homes) == set("abcdefgh") and sum(map(len, homes)) == 8
     assert sum(map(len, parts.values())) == len(scenes)
 
@@ -313,7 +509,7 @@ def test_few_videos_of_many_shots_are_split_by_shot():
     scenes = [scene(name, i, frames=10) for name in "ab" for i in range(5) for _ in range(4)]  # four windows each
     parts, how = video.split_scenes(scenes)
     homes = [{(s.video, s.shot) for s in part} for part in parts.values()]
-    assert how.startswith("by shot") and "10 shots" in how
+    assert how == ("shot", 2, 10)
     assert len(set.union(*homes)) == 10 and sum(map(len, homes)) == 10
 
 
@@ -321,7 +517,7 @@ def test_few_videos_of_many_shots_are_split_by_shot():
 def test_shares_are_near_those_promised(lengths):
     scenes = [scene(f"{i:02}", frames=n) for i, n in enumerate(lengths)]
     parts, _ = video.split_scenes(scenes)
-    for name, share in video.SHARES.items():
+    for name, share in scenes_.SHARES.items():
         got = sum(len(s.frames) for s in parts[name])
         assert abs(got - share * sum(lengths)) <= max(lengths)
 
@@ -338,13 +534,13 @@ def test_the_split_by_time_shares_no_frame_and_leaves_a_gap(stretches, step, vid
         for length, offset in stretches:
             for start in range(offset, length, 40 * step):
                 scenes += numbered((0, start, min(40 * step, length - start)), name=str(v), step=step)
-    scenes = video._long_enough(scenes)
+    scenes = scenes_._long_enough(scenes)
     try:
         parts, how = video.split_scenes(scenes)
     except ValueError as error:
         assert "too little video" in str(error)
         return
-    assert how.startswith("by time")
+    assert how == ("time", videos, videos)
     seen = {name: set(places(part)) for name, part in parts.items()}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         for v in range(videos):
@@ -369,3 +565,51 @@ def test_one_long_shot_can_be_split():
 def test_too_little_to_split_is_said():
     with pytest.raises(ValueError, match=r"too little video: no scene is left for .*longer or more videos"):
         video.split_scenes([scene(frames=4)])
+
+
+# Folds
+
+
+@given(st.lists(st.integers(2, 100), min_size=6, max_size=30), st.integers(2, 8), st.integers(0, 99))
+def test_every_scene_is_tested_in_one_fold(lengths, folds, seed):
+    rng = np.random.default_rng(seed)
+    scenes = [scene(str(rng.integers(len(lengths))), i, 1, n) for i, n in enumerate(lengths)]
+    scenes += [scene(str(i), 0, 1, int(rng.integers(2, 2000))) for i in range(folds + 4)]
+    splits = video.fold_scenes(scenes, folds)
+    tested = [id(s) for parts, _ in splits for s in parts["test"]]
+    assert len(splits) == folds and sorted(tested) == sorted(map(id, scenes))
+    for parts, how in splits:
+        assert list(parts) == ["train", "validation", "test"] and all(parts.values())
+        assert sorted(id(s) for part in parts.values() for s in part) == sorted(tested)
+        homes = [{s.video for s in part} for part in parts.values()]
+        videos = {s.video for s in scenes}
+        assert sum(map(len, homes)) == len(videos) and set.union(*homes) == videos
+        assert how == ("video", len(videos), len({(s.video, s.shot) for s in scenes}))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_folds_share_the_frames_evenly(folds):
+    scenes = [scene(str(i), frames=20 + i) for i in range(40)]
+    total = sum(len(s.frames) for s in scenes)
+    for parts, _ in video.fold_scenes(scenes, folds):
+        part = {name: sum(len(s.frames) for s in found) for name, found in parts.items()}
+        assert abs(part["test"] - total / folds) <= 60
+        assert abs(part["train"] - 0.8 * (total - part["test"])) <= 60
+
+
+def test_one_video_far_longer_than_the_others_leaves_some_to_train_and_to_validate():
+    scenes = [scene(str(i), frames=1000 if i == 0 else 2) for i in range(6)]
+    for parts, _ in video.fold_scenes(scenes, 2):
+        assert all(parts.values())
+
+
+def test_one_fold_is_the_split_and_impossible_ones_are_refused():
+    scenes = [scene(name) for name in "abcdefgh"]
+    assert video.fold_scenes(scenes, 1) == [video.split_scenes(scenes)]
+    with pytest.raises(ValueError, match=r"0 folds: there must be 1 or more"):
+        video.fold_scenes(scenes, 0)
+    with pytest.raises(ValueError, match=r"7 folds need 9 videos, and there are 8; give more, or use 1 fold"):
+        video.fold_scenes(scenes, 7)
+    with pytest.raises(ValueError, match=r"2 folds need 6 videos, and there are 5"):
+        video.fold_scenes(scenes[:5], 2)
+    assert len(video.fold_scenes(scenes, 6)) == 6

@@ -5,9 +5,7 @@ from slowae.data import sources
 
 def add_arguments(parser):
     parser.add_argument(
-        "--list",
-        action="store_true",
-        help="print each clip with its kind, licence and address; fetch nothing",
+        "--list", action="store_true", help="print each clip with its kind, licence and address; fetch nothing"
     )
 
 

@@ -1,31 +1,19 @@
-"""The convolutional model at the paper's scale: two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7).
+"""Figures 3 to 7: `compare` with every row, on the corpus of `fetch` and CIFAR-10, and the map of alpha x beta."""
 
-Stages run in order. Each leaves OUT/STAGE.json and is not done again; a training stage goes on from its checkpoint.
-"""
+from dataclasses import replace
+from itertools import product
 
-from time import perf_counter
+import numpy as np
 
-from slowae import files
-from slowae.backend import chosen, require
-from slowae.commands import number, paper_retrieval, paper_training, peak_mb, versions
-from slowae.commands import train as first
+from slowae import files, plots
+from slowae.backend import require
+from slowae.commands import add_options, compare, report, say
 from slowae.data import sources
+from slowae.methods import METHODS
+from slowae.methods.controls import validate
+from slowae.plots import paper as figures
 
-CORPUS = "fps tiles epsilon"
-LAYER1 = f"{CORPUS} seed steps batch rate alpha beta"
-LAYER2 = f"{LAYER1} alpha2 beta2"
-SUPERVISED = f"{CORPUS} seed epochs"
-STAGES = {  # name: the module that has it, and the settings that it depends on
-    "corpus": (paper_training, CORPUS),
-    "diagram": (paper_training, ""),
-    "baselines": (paper_retrieval, CORPUS),
-    "layer1": (paper_training, LAYER1),
-    "layer2": (paper_training, LAYER2),
-    "supervised": (paper_training, SUPERVISED),
-    "temporal": (paper_retrieval, f"{LAYER2} epochs"),
-    "classes": (paper_retrieval, f"{LAYER2} epochs"),
-    "grid": (paper_retrieval, f"{CORPUS} seed batch rate grid_steps"),
-}
+ALPHAS, BETAS = (0.5, 1.0, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0)
 # Published: temporal AUC, class AUC; the supervised ones are read off Figure 7.
 PUBLISHED = {
     "pixels": (0.174, 0.235),
@@ -38,77 +26,60 @@ PUBLISHED = {
 
 
 def add_arguments(parser):
-    first.add_arguments(parser)
-    parser.set_defaults(tiles=1, steps=3000, epsilon=30.0, rate=1e-3)  # chosen on validation data, README
-    parser.add_argument("--alpha2", type=number(float, least=0), default=1.0, help="alpha of layer 2 (%(default)s)")
-    parser.add_argument("--beta2", type=number(float, least=0), default=4.0, help="beta of layer 2 (%(default)s)")
-    parser.add_argument(
-        "--grid-steps", type=number(int, least=1), default=800, help="for each cell of alpha x beta (%(default)s)"
-    )
-    parser.add_argument(
-        "--epochs", type=number(int, least=0), default=20, help="of the supervised ConvNet; 0: without (%(default)s)"
-    )
-    parser.add_argument("--only", choices=STAGES, help="this stage alone, made again from what the others left")
+    compare.add_arguments(parser, tiles=1, folds=4, steps=3000, epsilon=30.0, rate=1e-3)
+    parser.set_defaults(methods=list(METHODS), classes=True)
+    add_options(parser, "grid-steps")
 
 
-def done(path, settings):
-    """Has the stage been made with these settings? ValueError if with others."""
-    if not path.exists():
-        return False
-    kept = files.read_json(path)["settings"]
-    changed = ", ".join(name for name in settings if kept.get(name) != settings[name])
-    require(not changed, f"{path} was made with another {changed}; repeat those settings or give another --out")
-    return True
-
-
-def table(results):
-    """{stage: result} -> the table of the README, in Markdown: ours beside the published value."""
-    video, images = results["temporal"]["all"], results["classes"]
-    lines = [
-        "| representation | temporal AUC (95 %) | x pixels | published | of the way to the oracle (95 %) "
-        "| class AUC (95 %) | x pixels | published |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in video["rows"].items():
-        other = images["rows"][name]
-        cells = [paper_training.NAMES[name]]
-        for which, r in enumerate((row, other)):
+def published(found):
+    """results.json -> ours beside the published values, as ratios to pixels: absolute ones depend on the scenes."""
+    lines = [["representation", "temporal AUC", "x pixels", "published", "class AUC", "x pixels", "published"]]
+    for name, row in found["rows"].items():
+        cells = [row["title"]]
+        for which, task in enumerate(("temporal", "class")):
+            ours, pixels = row.get(f"{task}_auc"), found["rows"].get("pixels", {}).get(f"{task}_auc")
             known = PUBLISHED.get(name)
             cells += [
-                "{:.3f} ({:.3f} to {:.3f})".format(r["auc"], *r["auc_95"]),
-                f"{r['ratio']:.2f}",
+                "" if ours is None else f"{ours:.3f}",
+                f"{ours / pixels:.2f}" if ours is not None and pixels else "",
                 f"{known[which]:.3f}, x {known[which] / PUBLISHED['pixels'][which]:.2f}" if known else "",
             ]
-            if r is row:
-                cells.append("" if r["way"] is None else "{:.0%} ({:.0%} to {:.0%})".format(r["way"], *r["way_95"]))
-        lines.append("| " + " | ".join(cells) + " |")
-    lines.append(f"| oracle | {video['oracle']:.3f} | | | 100% | {images['oracle']:.3f} | | |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return report.markdown(lines)
+
+
+def grid(fold, args):
+    """Layer 1 for a few steps at each alpha, beta -> temporal and class AUC on the first fold's validation data."""
+    scores = []
+    for alpha, beta in product(ALPHAS, BETAS):
+        config = replace(METHODS["layer1"].config, alpha=alpha, beta=beta)
+        run = compare.make_run(args, args.seed, steps=args.grid_steps, name=f"grid {alpha:g} {beta:g}")
+        params = METHODS["layer1"].fit(fold.data, config, run)
+        scores.append(validate(lambda frames, params=params: METHODS["layer1"].encode(params, frames), fold.data))
+    maps = {}
+    for measure, title in (
+        ("temporal_auc", "temporal AUC, validation videos"),
+        ("class_auc", "class AUC, training images"),
+    ):
+        maps[title] = np.reshape([score[measure] for score in scores], (len(ALPHAS), len(BETAS)))
+    plots.save(figures.grid(ALPHAS, BETAS, maps), args.out / "grid.png")
+    return {"alpha": ALPHAS, "beta": BETAS, **{title: values.tolist() for title, values in maps.items()}}
 
 
 def run(args):
     args.video = args.video or sources.data_dir() / "video"
-    missing = f"{args.video}: no such file or folder; run python -m slowae fetch first, or give --video"
-    require(args.video.exists() or args.only not in (None, "corpus"), missing)
-    args.resume = True
-    results = {}
-    for name, (module, depends) in STAGES.items():
-        path, settings = args.out / f"{name}.json", {key: getattr(args, key) for key in depends.split()}
-        if args.only == name or (not args.only and not done(path, settings)):
-            stage = getattr(module, name)
-            print(f"{name}: {stage.__doc__}")
-            start = perf_counter()
-            result = stage(args)
-            cost = {"seconds": round(perf_counter() - start, 1), "peak_mb": peak_mb()}
-            context = {"settings": settings, "backend": chosen(), "versions": versions()}
-            files.write_json(path, {**result, **cost, **context})
-        if path.exists():
-            results[name] = files.read_json(path)
-    files.write_json(args.out / "results.json", results)
-    if "layer2" in results:
-        files.write_groups(args.out / "learned.npz", paper_training.learned(args))
-    if {"temporal", "classes"} <= results.keys():
-        with files.replacing(args.out / "table.md") as file:
-            file.write(table(results).encode())
-        print(table(results))
-    print(f"results.json and the figures are in {args.out}")
+    require(
+        args.video.exists(), f"{args.video}: no such file or folder; run python -m slowae fetch first, or give --video"
+    )
+    with files.claim(args.out):
+        found, folds, parted = compare.compare(args)
+        plots.save(figures.diagram(), args.out / "figure3.png")
+        longest = {s.video: s for s in sorted(parted[0][0]["test"], key=lambda s: len(s.sampled))}
+        shown = sorted(longest.values(), key=lambda s: -len(s.sampled))[:6]
+        plots.save(figures.scenes([(s.video, s.sampled) for s in shown]), args.out / "figure4.png")
+        with files.replacing(args.out / "published.md") as file:
+            file.write((published(found) + "\n").encode())
+        if args.classes:
+            found["grid"] = grid(folds[0], args)
+            files.write_json(args.out / "results.json", found)
+    say(published(found), f"\nresults.json, the tables and the figures are in {args.out}")

@@ -5,13 +5,11 @@ laid out in cells at a random offset; those that move and can be followed are ke
 PER_FRAME drawn, so that no frame, and no video, rules the rest.
 """
 
-import warnings
-
 import numpy as np
-from tqdm import tqdm
 
 from slowae.backend import require
-from slowae.data.video import SIZE, Scene, decode, find_cuts
+from slowae.data.scenes import SIZE, Scene, find_cuts
+from slowae.data.video import decode, read_each
 
 SIDE = 20  # pixels, the side of a patch
 MOVING = 2.0  # grey levels: a cell moves if its mean absolute change is at least this
@@ -81,22 +79,18 @@ def read_pairs(path, most, rng):
 def load_pairs(paths, count, rng):
     """Videos -> about `count` pairs at most, as one Scene for each shot, whose frames are pairs (n, 2, SIDE, SIDE).
 
-    So video.split_scenes splits them by the same rule. A video gives FAIR times its even share at most. A file that is
-    no video is left out with a warning, if others remain.
+    So split_scenes splits them as others. A video gives FAIR times its even share at most. Copies, and what cannot
+    be used, are left out with a warning, if others remain.
     """
     require(count >= len(paths), f"{count} pairs cannot be drawn from {len(paths)} videos; ask for more")
-    most, found, problems = FAIR * count // len(paths), [], []
-    for path in tqdm(paths, desc="decoding", unit="video", dynamic_ncols=True, disable=len(paths) < 2):
-        try:
-            found.append((path.name, *read_pairs(path, most, rng)))
-        except ValueError as error:
-            problems.append(str(error))
+
+    def read(path, name):
+        pairs, shots = read_pairs(path, FAIR * count // len(paths), rng)
+        require(len(pairs), f"nothing moves in {path}; use another video")
+        return name, pairs, shots
+
+    found = read_each(paths, read)
     total = sum(len(pairs) for _, pairs, _ in found)
-    if not total:
-        problems.append(f"nothing moves in the {len(paths)} videos; use others")
-        raise ValueError(problems[0])
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
     scenes = []
     for name, pairs, shots in found:
         stay = rng.random(len(pairs)) < count / total

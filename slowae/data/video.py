@@ -1,215 +1,181 @@
-"""Video files -> scenes of 32 x 32 frames -> pairs of adjacent frames and test scenes (Section 5).
+"""Video files, as people have them -> frames -> scenes (Section 5)."""
 
-A scene keeps every frame of its shot; `step` is how many native frames make one step of the target rate. Training
-pairs are (t, t + step) for every t; evaluation sees frames 0, step, 2 step, ..., at most 40. Pairs never leave a scene.
-"""
-
+import hashlib
+import math
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from contextlib import contextmanager
+from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from tqdm import tqdm
 
-SIZE = 32  # pixels, the side of a frame that the network sees
-LONGEST, SHORTEST = 40, 2  # frames of a scene that evaluation sees
-BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
-# Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
-# exceeds the sum of its two neighbours by CUT_RATIO.
-CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
+from slowae.backend import require
+from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
+
+# isort: split
+from slowae.data.scenes import Scene, find_cuts, fold_scenes, retrieval_frames, split_scenes, windows  # noqa: F401
 
 
-@dataclass(frozen=True)
-class Scene:
-    """frames (T, 32, 32, 3) uint8 at native rate, of one shot of one video, from its frame `start` on; `step` native
-    frames are one step."""
+@contextmanager
+def _opened(path):
+    """The container and the stream that holds the film. ValueError names `path`, what is wrong with it and a remedy."""
+    try:
+        # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]  # no covers
+            require(films, f"{path} has no video stream; give a video file")
+            require(
+                films[0].codec_context, f"{path} is in a format that cannot be decoded here; convert it, say to H.264"
+            )
+            yield container, films[0]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be opened ({error.strerror}); check its name and permissions") from error
+    except av.FFmpegError as error:
+        raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
 
-    video: str
-    shot: int
-    step: int
-    start: int
-    frames: np.ndarray
 
-    @property
-    def sampled(self):
-        """The frames at the target rate, the first 40: two pieces of a long shot would be one scene under two names."""
-        return self.frames[:: self.step][:LONGEST]
+def _upright(image, frame):
+    """Turned and mirrored as the frame's display matrix says: x' = a x + c y, y' = b x + d y."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # there is side data of a kind that PyAV does not know
+        return np.rot90(image, frame.rotation // 90)
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(b) > abs(a):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def _timed_frames(path, height, width, pixels):
+    """Yield (frame, its time in seconds or None, native frames a second); see decode."""
+    with _opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        rate = float(stream.average_rate or 25)
+        require(
+            not height or (stream.height >= height and stream.width >= width),
+            f"{path} is {stream.width} x {stream.height} pixels, smaller than the {width} x {height} needed; "
+            "use a larger video or fewer --tiles",
+        )
+        packets, count, faults = container.demux(stream), 0, []
+        while True:
+            try:
+                packet = next(packets, None)  # None also after an error of the container, which ends it
+                if packet is None:
+                    break
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                faults.append(error)
+                continue
+            for frame in frames:
+                image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
+                yield _upright(image, frame), frame.time, rate
+                count += 1
+        if faults:
+            if not count:
+                raise faults[0]
+            warnings.warn(f"{path} is damaged: {len(faults)} of its packets were skipped", stacklevel=3)
 
 
 def decode(path, height=None, width=None, pixels="rgb24"):
     """Yield (frame uint8, native frames a second), area-averaged to height x width where given.
 
-    ValueError if `path` is no video, or its frames are smaller. A damaged or truncated file yields its readable part,
-    with a warning.
+    ValueError if `path` is no video, or its frames are smaller. What is damaged is skipped, with a warning.
     """
-    count = 0
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise ValueError(f"{path} has no video stream; give a video file")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            rate = float(stream.average_rate or 25)
-            # Not every container counts its frames; the duration tells how many there are at least.
-            expected = stream.frames or int(0.9 * rate * (container.duration or 0) / av.time_base)
-            if height and (stream.height < height or stream.width < width):
-                raise ValueError(
-                    f"{path} is {stream.width} x {stream.height} pixels, smaller than the {width} x {height} needed; "
-                    "use a larger video or fewer --tiles"
-                )
-            try:
-                for frame in container.decode(stream):
-                    image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
-                    yield np.rot90(image, frame.rotation // 90), rate
-                    count += 1
-            except av.FFmpegError as error:
-                if not count:
-                    raise
-                warnings.warn(f"{path} is damaged after frame {count} ({error.strerror}); using those", stacklevel=2)
-            else:
-                if count < expected - 2:
-                    warnings.warn(f"{path} ends after {count} of {expected} frames or more; using those", stacklevel=2)
-    except av.FFmpegError as error:
-        raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
+    for frame, _, rate in _timed_frames(path, height, width, pixels):
+        yield frame, rate
 
 
-def read_frames(path, tiles=1):
-    """A video -> frames (T, 32 tiles, 32 tiles, 3) uint8 without exact repeats, native frames a second."""
-    frames, rate, side = [], 25.0, SIZE * tiles
-    for frame, rate in decode(path, side, side):  # noqa: B007, the last rate is the video's
-        if not frames or not np.array_equal(frame, frames[-1]):
+def _seen(times, new, rate, fps):
+    """Times of frames (T,), s, and which are no repeats (T,) -> native frames that each of those is seen, native rate.
+
+    In a film of variable rate a frame is seen until the next new one is, but at most for one step of `fps`.
+    """
+    gaps = np.nan_to_num(np.diff(times), nan=1 / rate)  # unknown times are NaN
+    inner = np.cumsum(gaps)[:-1] * rate  # the first and the last frame of a file are often early or late
+    step = min(native_step(rate, fps), max(1, len(inner) - 1))
+    if not (np.abs(inner[step:] - inner[:-step] - step) >= 0.5).any() or not (gaps > 0).any():
+        return np.ones(new.sum()), rate
+    usual = np.quantile(gaps[gaps > 0], 0.5, method="lower")
+    rate = float(1 / gaps[np.abs(gaps - usual) < usual / 2].mean())
+    begin = np.append(0, np.cumsum(gaps))[new] * rate
+    return np.append(np.diff(begin).clip(0, native_step(rate, fps)), 1), rate
+
+
+def read_frames(path, tiles=1, fps=6.0):
+    """A video -> frames (T, 32 tiles, 32 tiles, 3) uint8 without exact repeats, native frames a second.
+
+    A film of variable rate is brought to its usual one: frames are held, or left out, and steps of `fps` keep time.
+    """
+    frames, times, new, rate, side = [], [], [], 25.0, SIZE * tiles
+    for frame, time, rate in _timed_frames(path, side, side, "rgb24"):  # noqa: B007, the last rate is the video's
+        new.append(not frames or not np.array_equal(frame, frames[-1]))
+        times.append(time)
+        if new[-1]:
             frames.append(frame)
-    return np.array(frames, np.uint8).reshape(-1, side, side, 3), rate
+    frames = np.array(frames, np.uint8).reshape(-1, side, side, 3)
+    seen, rate = _seen(np.array(times, float), np.array(new, bool), rate, fps)
+    ends = np.cumsum(seen)
+    return frames[np.searchsorted(ends, np.arange(round(ends.max(initial=0))) + 0.5)], rate
 
 
 def choose_tiles(paths):
-    """Windows a side: 4, or as many as fit, where the videos last under two minutes together; else 1."""
+    """Windows a side: 4, or as many as fit, where the videos are known to last under two minutes together; else 1."""
     seconds, side = 0.0, 4 * SIZE
     for path in paths:
         try:
-            with av.open(str(path)) as container:
-                stream = container.streams.video[0]
-                seconds += (container.duration or 0) / av.time_base
+            with _opened(path) as (container, stream):
+                seconds += container.duration / av.time_base if container.duration else math.inf
                 side = min(side, stream.width, stream.height)
-        except (av.FFmpegError, IndexError):
+        except ValueError:
             continue  # load_scenes will say so
     return max(1, side // SIZE) if seconds < 120 else 1
 
 
-def find_cuts(frames):
-    """frames (T, H, W, 3) uint8 -> t such that a new shot begins at frame t, by the absolute and the relative rule."""
-    change = np.array([np.abs(a - b, dtype=np.int16).mean() for a, b in pairwise(frames.astype(np.int16))])
-    around = np.pad(change, 1)
-    relative = change > CUT_RATIO * (around[:-2] + around[2:])
-    return 1 + np.flatnonzero((change > CUT) | ((change > CUT_RELATIVE) & relative))
+def _names(paths):
+    """For each path the shortest end of it that no other path has: the file's name, or with folders before it."""
+    ends = [["/".join(path.parts[-n:]) for n in range(1, len(path.parts) + 1)] for path in paths]
+    count = Counter(end for some in ends for end in some)
+    return [next((end for end in some if count[end] == 1), some[-1]) for some in ends]
 
 
-def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
-    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s, one for each window."""
-    step = max(1, round(rate / fps))
-    scenes = []
-    cuts = find_cuts(frames)
-    for shot, (first, part) in enumerate(zip([0, *cuts.tolist()], np.split(frames, cuts), strict=True)):
-        windows = part.reshape(-1, tiles, SIZE, tiles, SIZE, 3).swapaxes(2, 3).reshape(-1, tiles**2, SIZE, SIZE, 3)
-        for window in windows.swapaxes(0, 1):
-            blank = window.std(axis=(1, 2)).max(-1) < BLANK
-            bounds = [0, *(1 + np.flatnonzero(np.diff(blank))).tolist(), len(window)]
-            for low, high in pairwise(bounds):
-                if high > low and not blank[low]:
-                    scenes.append(Scene(video, shot, step, first + low, window[low:high]))
-    return _long_enough(scenes)
+def read_each(paths, read):
+    """[read(path, name) for each video], no name given twice. ValueError if nothing could be read.
 
-
-def _long_enough(scenes):
-    return [scene for scene in scenes if len(scene.sampled) >= SHORTEST]
+    A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
+    """
+    found, problems, first = [], [], {}
+    paths = [Path(path) for path in paths]
+    named = zip(paths, _names(paths), strict=True)
+    for path, name in tqdm(named, "decoding", len(paths), unit="video", dynamic_ncols=True, disable=len(paths) < 2):
+        try:
+            with _opened(path), open(path, "rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            require(content not in first, f"{path} is a copy of {first.get(content)}; left out")
+            first[content] = path
+            found.append(read(path, name))
+        except ValueError as error:
+            problems.append(str(error))
+    if not found:
+        raise ValueError(
+            problems[0] if len(paths) == 1 else f"none of {len(paths)} videos could be used: {problems[0]}"
+        )
+    for problem in problems:
+        warnings.warn(problem, stacklevel=3)
+    return found
 
 
 def load_scenes(paths, fps=6.0, tiles=1):
-    """Every video of `paths` -> Scenes. A file that is no video is left out with a warning, if others remain."""
-    scenes, problems = [], []
-    for path in tqdm(paths, desc="decoding", unit="video", dynamic_ncols=True, disable=len(paths) < 2):
-        try:
-            frames, rate = read_frames(path, tiles)
-        except ValueError as error:
-            problems.append(str(error))
-            continue
-        found = cut_scenes(frames, rate, path.name, fps, tiles)
-        if not found:
-            problems.append(f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second; left out")
-        scenes += found
-    if not scenes:
-        raise ValueError(
-            problems[0] if len(problems) == 1 else f"none of {len(paths)} videos could be used: {problems[0]}"
-        )
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
-    return scenes
+    """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain."""
+    require(0 < fps < math.inf, f"frames a second must be above 0, not {fps:g}; give --fps 6, for example")
 
+    def read(path, name):
+        scenes = cut_scenes(*read_frames(path, tiles, fps), name, fps, tiles)
+        require(scenes, f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second; left out")
+        return scenes
 
-SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames
-ENOUGH = 6  # videos, or shots, to be shared out whole
-
-
-def _split_whole(scenes, unit):
-    """Each unit (a video, or a shot) wholly in one part: largest first, each to the part least full for its share."""
-    sizes = Counter()
-    for scene in scenes:
-        sizes[unit(scene)] += len(scene.frames)
-    home, filled = {}, Counter()
-    for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
-        home[key] = min(SHARES, key=lambda part: filled[part] / SHARES[part])
-        filled[home[key]] += sizes[key]
-    return {part: [scene for scene in scenes if home[unit(scene)] == part] for part in SHARES}
-
-
-def _split_time(scenes):
-    """The first half of each video trains, the next quarter validates, the last tests, with gaps of one step."""
-    length = Counter()
-    for s in scenes:
-        length[s.video] = max(length[s.video], s.start + len(s.frames))
-
-    def during(s, low, high):
-        first = max(s.start, int(low * length[s.video]) + (s.step if low else 0))
-        last = int(high * length[s.video])
-        return replace(s, start=first, frames=s.frames[first - s.start : max(0, last - s.start)])
-
-    bounds = {"train": (0, 0.5), "validation": (0.5, 0.75), "test": (0.75, 1)}
-    return {part: _long_enough(during(s, *bounds[part]) for s in scenes) for part in bounds}
-
-
-def split_scenes(scenes):
-    """Scenes -> {"train": ..., "validation": ..., "test": ...} as the material allows, and a phrase that says how.
-
-    By video; where videos are fewer than six, by shot; where shots are too, by time. ValueError if a part is empty.
-    """
-    videos, shots = {s.video for s in scenes}, {(s.video, s.shot) for s in scenes}
-    if len(videos) >= ENOUGH:
-        parts, how = _split_whole(scenes, lambda s: s.video), f"by video ({len(videos)} videos)"
-    elif len(shots) >= ENOUGH:
-        parts = _split_whole(scenes, lambda s: (s.video, s.shot))
-        how = f"by shot ({len(shots)} shots; {len(videos)} videos are too few)"
-    else:
-        parts, how = _split_time(scenes), f"by time, with gaps ({len(shots)} shots are too few)"
-    for name, part in parts.items():
-        if not part:
-            raise ValueError(f"too little video: no scene is left for {name}; give longer or more videos")
-    return parts, how
-
-
-def training_pairs(scenes):
-    """Scenes -> frames (N, 32, 32, 3) uint8, and pairs (P, 2) of indices into them, one step apart in one scene."""
-    frames = np.concatenate([scene.frames for scene in scenes])
-    starts = np.cumsum([0] + [len(scene.frames) for scene in scenes])
-    first = np.concatenate(
-        [start + np.arange(max(0, len(s.frames) - s.step)) for s, start in zip(scenes, starts, strict=False)]
-    )
-    steps = np.concatenate([np.full(max(0, len(s.frames) - s.step), s.step) for s in scenes])
-    return frames, np.stack([first, first + steps], axis=1)
-
-
-def retrieval_frames(scenes):
-    """Scenes -> frames (N, 32, 32, 3) uint8 at the target rate, and the number of each frame's scene (N,)."""
-    frames = np.concatenate([scene.sampled for scene in scenes])
-    return frames, np.repeat(np.arange(len(scenes)), [len(scene.sampled) for scene in scenes])
+    return [scene for scenes in read_each(paths, read) for scene in scenes]

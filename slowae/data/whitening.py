@@ -5,20 +5,22 @@ too large a one leaves the blur. One scale for all brings the mean variance to 1
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from slowae import files
-from slowae.backend import array_module, map_blocks, require, to_device
+from slowae.backend import array_module, require, to_device
+from slowae.blocks import map_blocks
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """mean (D,) in grey levels, matrix (D, D), scale included, both float32."""
+    """mean (D,) in grey levels, matrix (D, D), scale included, both float32; the epsilon that it was fitted with."""
 
     mean: np.ndarray
     matrix: np.ndarray
-    epsilon: float
+    epsilon: float | None = None
 
     def __call__(self, frames):
         """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, mean variance 1 in training."""
@@ -36,21 +38,12 @@ class Whitening:
         """The same whitening for frames on the chosen backend."""
         return Whitening(to_device(self.mean), to_device(self.matrix), self.epsilon)
 
-    def save(self, path):
-        """-> .npz"""
-        files.write_arrays(path, {"mean": self.mean, "matrix": self.matrix, "epsilon": np.array(self.epsilon)})
 
+def principal_axes(frames, block=4096):
+    """frames (N, ...) uint8 or float -> mean (D,), eigenvalues (D,) and eigenvectors (D, D) of the covariance, float64.
 
-def load_whitening(path):
-    """.npz -> Whitening. ValueError if the file is damaged, FileNotFoundError if it is not there."""
-    arrays = files.read_arrays(path)
-    require(set(arrays) == {"mean", "matrix", "epsilon"}, f"{path} is no whitening; delete it and start afresh")
-    return Whitening(arrays["mean"], arrays["matrix"], float(arrays["epsilon"]))
-
-
-def fit_whitening(frames, epsilon, block=4096):
-    """frames (N, ...) uint8 or float -> Whitening. float64 throughout; ValueError for NaN, Inf or constant frames."""
-    require(epsilon >= 0, f"the whitening epsilon must not be negative: {epsilon}")
+    ValueError for fewer than two frames, NaN, Inf or constant ones.
+    """
     require(len(frames) >= 2, f"whitening needs at least two frames, not {len(frames)}")
     flat = frames.reshape(len(frames), -1)
     blocks = [slice(i, i + block) for i in range(0, len(flat), block)]
@@ -61,8 +54,31 @@ def fit_whitening(frames, epsilon, block=4096):
     D, E = np.linalg.eigh(covariance)
     D = D.clip(0)
     require(D.mean() > 1e-20 * (mean * mean).mean(), "the frames to whiten are all the same")
+    return mean, D, E
+
+
+def whitening(mean, D, E, epsilon):
+    """What principal_axes found -> Whitening."""
+    require(0 <= epsilon <= 1e6, f"the whitening epsilon must lie between 0 and 1e6, not {epsilon}")
     offset = epsilon * D.mean()
     gain = np.zeros_like(D)
     np.divide(1, np.sqrt(D + offset), out=gain, where=D + offset > 1e-10 * D.mean())
     scale = 1 / np.sqrt((gain**2 * D).mean())
     return Whitening(mean.astype(np.float32), (scale * (E * gain) @ E.T).astype(np.float32), float(epsilon))
+
+
+def fit_whitening(frames, epsilon):
+    """frames (N, ...) uint8 or float -> Whitening. float64 throughout; ValueError for NaN, Inf or constant frames."""
+    return whitening(*principal_axes(frames), epsilon)
+
+
+def kept_whitening(folder, frames, epsilon):
+    """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames."""
+    path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"
+    if path.exists():
+        arrays = files.read_arrays(path)
+        require(set(arrays) == {"mean", "matrix"}, f"{path} is no whitening; delete it and start afresh")
+        return Whitening(arrays["mean"], arrays["matrix"], epsilon)
+    whiten = fit_whitening(frames, epsilon)
+    files.write_arrays(path, {"mean": whiten.mean, "matrix": whiten.matrix})
+    return whiten

@@ -50,16 +50,16 @@ def filters(dictionaries, group=4):
     return figure
 
 
-def precision_recall(retrievals, oracle=None, recall="recall: share of the scene found"):
-    """{name: Retrieval} -> precision over recall, k = 1..40, with each area in the legend."""
+def precision_recall(rows, task, oracle=None, recall="recall: share of the scene found"):
+    """{name: a row of results.json}, "temporal" or "class", the oracle's P_k, R_k -> precision over recall."""
     figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
-    for i, (name, retrieval) in enumerate(retrievals.items()):
+    for i, (name, row) in enumerate(rows.items()):
         colour, line = COLOURS[i % len(COLOURS)], "-" if i < len(COLOURS) else "--"
-        label = f"{name} ({retrieval.auc:.3f})"
-        axes.plot(retrieval.recall, retrieval.precision, line, color=colour, label=label)
+        label = f"{name} ({row[f'{task}_auc']:.3f})"
+        axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], line, color=colour, label=label)
     if oracle is not None:
-        axes.plot(oracle.recall, oracle.precision, "k:", label=f"oracle ({oracle.auc:.3f})")
+        axes.plot(oracle[1], oracle[0], "k:", label="oracle")
     axes.set(xlabel=recall, ylabel="precision: share of the found that is right")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     figure.legend(fontsize=8, title="area under the curve", title_fontsize=8, loc="outside right upper")

@@ -4,7 +4,8 @@ The Siamese copies share the batch axis. A batch's far pairs are drawn among the
 each frame is encoded once, however many pairs it stands in.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Config:
     def __post_init__(self):
         counts = (self.hidden, self.near, self.far, self.steps)
         require(min(counts) >= 1, f"hidden, near, far and steps must be at least 1: {counts}")
-        require(self.margin > 0 and self.rate > 0, f"margin and rate must be positive: {self.margin}, {self.rate}")
+        require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
 
 
 def normalise(views, training):
@@ -101,10 +102,10 @@ def draw_pairs(rng, neighbours, config):
     return frames, first, second, np.isin(_pair_code(i, j), _pair_code(*neighbours.T)) | (i == j)
 
 
-def train_embedding(params, x, neighbours, config, rng, *, settings=None, **options):
+def train_embedding(x, neighbours, config, seed, *, every=50, watch=None, checkpoint=None):
     """Fit G_W to x (N, D), on the chosen backend, told only which views are `neighbours` (P, 2) in time.
 
-    `settings` and `options` go to train.fit -> params on the host, history. Other views are never looked at.
+    -> params on the host, history: train.fit with SGD and momentum. Other views are never looked at.
     """
     neighbours = np.asarray(neighbours)
     require(
@@ -120,12 +121,10 @@ def train_embedding(params, x, neighbours, config, rng, *, settings=None, **opti
         return x[frames], *pairs
 
     return train.fit(
-        lambda params, batch: loss_and_gradients(params, batch, config),
-        params,
+        lambda params, batch, done: loss_and_gradients(params, batch, config),
+        lambda rng: init_params(rng, x.shape[1], config.hidden),
         draw,
-        rng,
-        steps=config.steps,
-        rate=config.rate,
-        settings=asdict(config) | (settings or {}),
-        **options,
+        train.Descent(config.steps, config.rate, every=every, seed=seed),
+        watch=watch,
+        checkpoint=checkpoint,
     )

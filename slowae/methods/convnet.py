@@ -5,11 +5,14 @@ batch normalisation in layers 2 and 3, whose inputs, never negative, have a larg
 much steeper than anywhere else; `fold` then builds the normalisation into the filters.
 """
 
+from dataclasses import asdict, dataclass
+
 import numpy as np
 
-from slowae import losses, optim, train
-from slowae.backend import map_blocks, require, to_device, to_host
-from slowae.conv import conv_backward, conv_backward_filters, conv_forward
+from slowae import files, losses
+from slowae.backend import require, to_device, to_host
+from slowae.blocks import map_blocks, mean_over_blocks
+from slowae.data.whitening import Whitening
 from slowae.layers import (
     batch_norm_backward,
     batch_norm_forward,
@@ -20,10 +23,26 @@ from slowae.layers import (
     relu_backward,
     relu_forward,
 )
-from slowae.model import FILTERS, Config, mean_over_blocks
+from slowae.methods.controls import fit_zca
+from slowae.methods.slow_autoencoder import FILTERS, POOLS
+from slowae.model import convolution
 
-POOLS = Config(group=4, size=2), Config(group=1, size=4)
+# Its first two layers as a row of Eq. 2 calls them.
+NAMES = {"below/W_e": "W_1", "below/b_e": "b_1", "W_e": "W_2", "b_e": "b_2"}
 BLOCK = 32  # images that are normalised together
+
+
+@dataclass(frozen=True)
+class Config:
+    """Passes over the images, images a step, learning rate, hidden units."""
+
+    epochs: int = 20
+    batch: int = 64
+    rate: float = 1e-3
+    hidden: int = 256
+
+    def __post_init__(self):
+        require(min(self.epochs, self.batch, self.hidden) >= 1, f"epochs, batch and hidden must be at least 1: {self}")
 
 
 def init_params(rng, filters=FILTERS, side=32, hidden=256, classes=10):
@@ -42,11 +61,6 @@ def init_params(rng, filters=FILTERS, side=32, hidden=256, classes=10):
     return params
 
 
-def stages(params):
-    """The two convolutional stages as a stack for `model.encode_stack`."""
-    return [({"W_e": params[f"W_{i}"], "b_e": params[f"b_{i}"]}, pool) for i, pool in enumerate(POOLS, 1)]
-
-
 def _norm_forward(a, b, normalise):
     return batch_norm_forward(a, b) if normalise else (a, None)
 
@@ -57,32 +71,33 @@ def _norm_backward(dout, cache):
 
 def forward(params, x, normalise=False):
     """x (N, H, W, C) -> logits (N, classes), cache. normalise: a_2 and a_3 over the N images, as in training."""
-    a_1, conv_1 = conv_forward(x, params["W_1"], params["b_1"])
-    h_1, relu_1 = relu_forward(a_1)
-    z_1, pool_1 = l2_pool_forward(h_1, POOLS[0].group, POOLS[0].size)
-    a_2, conv_2 = conv_forward(z_1, params["W_2"], params["b_2"])
-    a_2, norm_2 = _norm_forward(a_2, params["b_2"], normalise)
-    h_2, relu_2 = relu_forward(a_2)
-    z_2, pool_2 = l2_pool_forward(h_2, POOLS[1].group, POOLS[1].size)
-    a_3, linear_3 = linear_forward(z_2.reshape(len(x), -1), params["W_3"], params["b_3"])
-    a_3, norm_3 = _norm_forward(a_3, params["b_3"], normalise)
-    h_3, relu_3 = relu_forward(a_3)
-    logits, linear_4 = linear_forward(h_3, params["W_4"], params["b_4"])
-    stages = conv_1, relu_1, pool_1, conv_2, norm_2, relu_2, pool_2
-    return logits, (*stages, z_2.shape, linear_3, norm_3, relu_3, linear_4)
+    cache, by = {}, convolution(x)
+    a_1, cache["conv_1"] = by.conv_forward(x, params["W_1"], params["b_1"])
+    h_1, cache["relu_1"] = relu_forward(a_1)
+    z_1, cache["pool_1"] = l2_pool_forward(h_1, POOLS[0].group, POOLS[0].size)
+    a_2, cache["conv_2"] = by.conv_forward(z_1, params["W_2"], params["b_2"])
+    a_2, cache["norm_2"] = _norm_forward(a_2, params["b_2"], normalise)
+    h_2, cache["relu_2"] = relu_forward(a_2)
+    z_2, cache["pool_2"] = l2_pool_forward(h_2, POOLS[1].group, POOLS[1].size)
+    cache["shape"] = z_2.shape
+    a_3, cache["linear_3"] = linear_forward(z_2.reshape(len(x), -1), params["W_3"], params["b_3"])
+    a_3, cache["norm_3"] = _norm_forward(a_3, params["b_3"], normalise)
+    h_3, cache["relu_3"] = relu_forward(a_3)
+    logits, cache["linear_4"] = linear_forward(h_3, params["W_4"], params["b_4"])
+    return logits, cache
 
 
 def backward(dlogits, cache):
     """dlogits (N, classes) -> the gradients, keyed as params."""
-    conv_1, relu_1, pool_1, conv_2, norm_2, relu_2, pool_2, shape, linear_3, norm_3, relu_3, linear_4 = cache
-    dh_3, dW_4, db_4 = linear_backward(dlogits, linear_4)
-    da_3, dshift_3 = _norm_backward(relu_backward(dh_3, relu_3), norm_3)
-    dz_2, dW_3, db_3 = linear_backward(da_3, linear_3)
-    dh_2 = l2_pool_backward(dz_2.reshape(shape), pool_2)
-    da_2, dshift_2 = _norm_backward(relu_backward(dh_2, relu_2), norm_2)
-    dz_1, dW_2, db_2 = conv_backward(da_2, conv_2)
-    dh_1 = l2_pool_backward(dz_1, pool_1)
-    dW_1, db_1 = conv_backward_filters(relu_backward(dh_1, relu_1), conv_1)
+    by = convolution(dlogits)
+    dh_3, dW_4, db_4 = linear_backward(dlogits, cache["linear_4"])
+    da_3, dshift_3 = _norm_backward(relu_backward(dh_3, cache["relu_3"]), cache["norm_3"])
+    dz_2, dW_3, db_3 = linear_backward(da_3, cache["linear_3"])
+    dh_2 = l2_pool_backward(dz_2.reshape(cache["shape"]), cache["pool_2"])
+    da_2, dshift_2 = _norm_backward(relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
+    dz_1, dW_2, db_2 = by.conv_backward(da_2, cache["conv_2"])
+    dh_1 = l2_pool_backward(dz_1, cache["pool_1"])
+    dW_1, db_1 = by.conv_backward_filters(relu_backward(dh_1, cache["relu_1"]), cache["conv_1"])
     grads = {"W_1": dW_1, "b_1": db_1, "W_2": dW_2, "b_2": db_2 + dshift_2}
     return grads | {"W_3": dW_3, "b_3": db_3 + dshift_3, "W_4": dW_4, "b_4": db_4}
 
@@ -115,8 +130,8 @@ def fold(params, x):
     """
 
     def moments(block):
-        *_, norm_2, _, _, _, _, norm_3, _, _ = forward(params, x[block], normalise=True)[1]
-        return *norm_2[1:], *norm_3[1:]
+        cache = forward(params, x[block], normalise=True)[1]
+        return *cache["norm_2"][1:], *cache["norm_3"][1:]
 
     parts = zip(*map_blocks(moments, _blocks(x)), strict=True)
     mean_2, deviation_2, mean_3, deviation_3 = (sum(part) / len(part) for part in parts)
@@ -145,29 +160,50 @@ def augment(images, rng, shift=4):
     return padded[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None]]
 
 
-def train_classifier(images, labels, see, rng, epochs, batch=64, rate=1e-3, **options):
-    """Images (N, 32, 32, 3) uint8, labels (N,), see: images -> x on the backend -> params, folded, and history.
+def fit(data, config, run):
+    """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
-    The last fiftieth of the images is not learned from: the history has the accuracy on it. options: of `train.fit`.
+    The last fiftieth of the images is not learned from: the history has the accuracy on it.
     """
-    count = len(images) - len(images) // 50
+    images, labels = data.images()
+    whiten, count = data.whiten.on_device(), len(images) - len(images) // 50
+
+    def see(images):
+        return whiten(to_device(images))
+
     some, watched, watched_labels = see(images[:count][:1024]), see(images[count:]), to_device(labels[count:])
 
     def draw(rng):
-        picks = rng.integers(count, size=batch)
+        picks = rng.integers(count, size=config.batch)
         return see(augment(images[picks], rng)), to_device(labels[picks])
 
-    params, history = train.fit(
-        loss_and_gradients,
-        init_params(rng),
+    inputs = fit_zca(data, None, run)
+    depends = {"images": images, "labels": labels, **inputs}
+    params = run.train(
+        lambda params, batch, done: loss_and_gradients(params, batch),
+        lambda rng: init_params(rng, hidden=config.hidden),
         draw,
-        rng,
-        steps=epochs * count // batch,
-        rate=rate,
-        optimizer=optim.ADAM,
+        {"config": asdict(config), "data": files.checksum(depends)},
         watch=lambda params: {"accuracy": accuracy(fold(params, some), watched, watched_labels)},
+        steps=config.epochs * count // config.batch,
+        rate=config.rate,
+        optimizer="adam",
         every=400,
-        title="supervised",
-        **options,
     )
-    return to_host(fold(to_device(params), some)), history
+    learned = to_host(fold(to_device(params), some))
+    for new, old in NAMES.items():
+        learned[new] = learned.pop(old)
+    return inputs | {"centre": np.zeros(FILTERS[1][2], np.float32), "scale": np.float32(1)} | learned
+
+
+def image_accuracy(params, images, labels):
+    """What `fit` returns, images (N, 32, 32, 3) uint8 and labels (N,) that it has not seen -> share that is right."""
+    network = {NAMES.get(name, name): value for name, value in params.items()}
+    whiten = Whitening(params["mean"], params["matrix"]).on_device()
+    return accuracy(to_device(network), whiten(to_device(images)), to_device(labels))
+
+
+def fit_first(data, config, run):
+    """The first stage of the same network."""
+    params = run.fitted("supervised2", data)
+    return {"mean": params["mean"], "matrix": params["matrix"], "W_e": params["below/W_e"], "b_e": params["below/b_e"]}

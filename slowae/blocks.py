@@ -1,0 +1,55 @@
+"""A batch in blocks on threads: so the passes between the matrix products use every core too, and stay in its cache."""
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+
+from slowae.backend import chosen
+
+
+def keep_memory():
+    """Tell the C library to keep 256 MB of what is freed, and arrays below 32 MB among them; glibc only.
+
+    It hands large arrays back to the system otherwise, and the next ones cost a page fault for each 4 kB, up to half
+    the time of a step. It concerns the whole process, so programs ask for it, and no import does.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**28)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**25)
+
+
+@cache
+def _blas():
+    """The BLAS libraries' controller and the number of threads they are set to use; (None, 1) without threadpoolctl."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None, 1
+    controller = ThreadpoolController().select(user_api="blas")
+    return controller, max((library["num_threads"] for library in controller.info()), default=1)
+
+
+def threads():
+    """As many as BLAS is set to use."""
+    return _blas()[1]
+
+
+def map_blocks(function, blocks):
+    """[function(block) for block in blocks], on `threads()` threads, each with one BLAS thread.
+
+    Results keep their order: sums over them do not depend on the number of threads.
+    """
+    blocks = list(blocks)
+    controller, count = _blas()
+    if count == 1 or len(blocks) == 1 or chosen() == "cupy":
+        return [function(block) for block in blocks]
+    with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:
+        return list(pool.map(function, blocks))
+
+
+def mean_over_blocks(sums, blocks, N):
+    """sums(block) -> loss, gradients, both summed over the block -> both summed over all blocks, divided by N."""
+    parts = map_blocks(sums, blocks)
+    return sum(loss for loss, _ in parts) / N, {name: sum(g[name] for _, g in parts) / N for name in parts[0][1]}

@@ -1,0 +1,161 @@
+"""Rows of METHODS on video, and on CIFAR-10: train what must be trained, encode, find neighbours, write the table."""
+
+import time
+from dataclasses import asdict, is_dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from slowae import files, model, retrieval
+from slowae.commands import add_options, report, say
+from slowae.data import cifar, scenes, sources, video, whitening
+from slowae.methods import LABELLED, METHODS, Data, Run, convnet
+from slowae.optim import OPTIMIZERS
+
+MAIN = "pixels pixels_centred zca colour_histogram random beta0 layer1".split()
+
+
+def add_arguments(parser, **defaults):
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=MAIN, metavar="ROW",
+                        help=f"rows of the table: {', '.join(METHODS)} (default: {' '.join(MAIN)})")  # fmt: skip
+    parser.add_argument("--classes", action="store_true", help="class retrieval in CIFAR-10, too; downloaded once")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(%(default)s)")
+    names = "video fps tiles folds seeds steps batch rate alpha beta alpha2 beta2 epsilon epochs"
+    add_options(parser, names, **defaults)
+
+
+class Fold(NamedTuple):
+    """What is learned from, and what is tested on: frames, their scenes' numbers and the units that are resampled."""
+
+    data: Data
+    frames: np.ndarray
+    scene: np.ndarray
+    group: np.ndarray
+
+
+class Found(NamedTuple):
+    """What the rows found, by name: Retrievals of each seed, in video and in CIFAR-10; and of the first training the
+    parameters, the history, the seconds, and the nine nearest of each query."""
+
+    temporal: dict
+    classes: dict
+    params: dict
+    histories: dict
+    seconds: dict
+    nearest: dict
+    nearest_image: dict
+
+
+def load_scenes(args):
+    """The films of a command -> scenes, windows a side."""
+    paths = sources.find_videos(args.video)
+    tiles = args.tiles or video.choose_tiles(paths)
+    return video.load_scenes(paths, args.fps, tiles), tiles
+
+
+def make_fold(parts, how, args, labelled=None):
+    """One fold's scenes -> Fold; its whitening is kept in --out."""
+    frames, pairs = scenes.windows(parts["train"])
+    whiten = whitening.kept_whitening(args.out / "cache", frames, args.epsilon)
+    tested, scene = scenes.retrieval_frames(parts["test"])
+    units = np.array([s.video if how.by == "video" else f"{s.video} {i}" for i, s in enumerate(parts["test"])])
+    return Fold(Data(frames, pairs, whiten, parts["validation"], labelled), tested, scene, units[scene])
+
+
+def configurations(args):
+    """{row: configuration} as the options say: weights that are 0 in a row stay 0."""
+    found = {"supervised2": convnet.Config(epochs=args.epochs)}
+    for name, method in METHODS.items():
+        if isinstance(method.config, model.Config):
+            first = method.config.group > 1
+            alpha, beta = (args.alpha, args.beta) if first else (args.alpha2, args.beta2)
+            found[name] = replace(method.config, alpha=alpha * (method.config.alpha > 0),
+                                  beta=beta * (method.config.beta > 0))  # fmt: skip
+    return found
+
+
+def make_run(args, seed, **changes):
+    """The options -> Run."""
+    settings = {name: getattr(args, name) for name in ("steps", "batch", "rate", "optimizer", "resume")}
+    return Run(seed=seed, out=args.out / "cache", configs=configurations(args), **settings | changes)
+
+
+def class_retrieval(name, params, images, args):
+    """Test images ask, training images are the gallery; kept in --out -> Retrieval, the nine nearest of the first."""
+    (gallery, gallery_labels), (queries, labels) = images["train"], images["test"]
+    depends = [name, files.checksum(params), *(files.checksum(x) for part in images.values() for x in part)]
+    path = args.out / "cache" / f"classes-{name}-{files.key(depends)}.npz"
+    if path.exists():
+        kept = files.read_arrays(path)
+        return retrieval.Retrieval(kept["found"], None, np.arange(len(labels))), kept["nearest"]
+    codes, asked = (METHODS[name].encode(params, x) for x in (gallery, queries))
+    bar = partial(tqdm, desc=f"classes: {name}", dynamic_ncols=True, disable=None)
+    found = retrieval.class_retrieval(asked, labels, codes, gallery_labels, bar)
+    nearest = retrieval.neighbours(asked[:1], codes, min(9, len(codes)))[0]
+    files.write_arrays(path, {"found": found.found.astype(np.uint8), "nearest": nearest})
+    return found, nearest
+
+
+def find(folds, images, args):
+    """Every row, seed and fold -> Found. The models of the first fold compare CIFAR-10's images."""
+    found = Found(*({} for _ in Found._fields))
+    for seed in range(args.seed, args.seed + args.seeds):
+        parts = {name: [] for name in args.methods}
+        for number, fold in enumerate(folds):
+            run, first = make_run(args, seed), number == 0 and seed == args.seed
+            for name in args.methods:
+                began = time.perf_counter()
+                params = run.fitted(name, fold.data)
+                seconds = time.perf_counter() - began
+                codes = METHODS[name].encode(params, fold.frames)
+                parts[name].append(retrieval.temporal_retrieval(codes, fold.scene, fold.group))
+                if first:
+                    queries = retrieval.middle_frames(fold.scene)
+                    found.nearest[name] = retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
+                    found.params[name] = params
+                    history = run.histories.get(name)
+                    found.seconds[name] = history[-1]["seconds"] if history else seconds
+                    if history:
+                        found.histories[name] = history
+                if number == 0 and images and args.classes:
+                    one, nearest = class_retrieval(name, params, images, args)
+                    found.classes.setdefault(name, []).append(one)
+                    found.nearest_image.setdefault(name, nearest)
+        for name, some in parts.items():
+            found.temporal.setdefault(name, []).append(retrieval.join(some))
+    return found
+
+
+def compare(args):
+    """Everything, into --out -> what results.json holds, the folds, the scenes' parts."""
+    start = time.perf_counter()
+    args.methods = [name for name in METHODS if name in args.methods]  # in the order of the table
+    found_scenes, tiles = load_scenes(args)
+    parted = scenes.fold_scenes(found_scenes, args.folds)
+    say(report.describe(parted, found_scenes, tiles, args.fps))
+    needs_images = args.classes or any(name in LABELLED for name in args.methods)
+    images = {part: cifar.load(part) for part in ("train", "test")} if needs_images else None
+    folds = [make_fold(parts, how, args, images and images["train"]) for parts, how in parted]
+    found = find(folds, images, args)
+    results = report.results(found, folds, parted, images, settings(args, tiles), start)
+    report.write(args.out, results, found, folds[0], images)
+    say(report.text(results))
+    return results, folds, parted
+
+
+def run(args):
+    sources.find_videos(args.video)
+    with files.claim(args.out):
+        results, _, _ = compare(args)
+    say(f"table, filters and pictures are in {args.out}; {results['seconds']:.0f} s, {results['peak_mb']} MB at most")
+
+
+def settings(args, tiles):
+    """The settings used, as numbers and words."""
+    names = "methods fps folds seeds seed steps batch rate optimizer epsilon classes".split()
+    chosen = {name: getattr(args, name) for name in names}
+    configs = {name: asdict(c) for name, c in configurations(args).items() if name in args.methods}
+    rest = {name: asdict(METHODS[name].config) for name in args.methods if is_dataclass(METHODS[name].config)}
+    return chosen | {"tiles": tiles, "configs": rest | configs}

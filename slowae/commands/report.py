@@ -1,0 +1,243 @@
+"""What the rows found -> results.json, the table in words, the pictures."""
+
+import time
+from itertools import combinations
+
+import numpy as np
+
+from slowae import files, measures, plots, retrieval
+from slowae.backend import chosen
+from slowae.commands import machine, peak_mb, versions
+from slowae.methods import METHODS, convnet
+
+MEASURES = ("map", "auc")
+
+
+def _interval(draws, groups):
+    """95 % of the drawings; None where one video, or one scene, is all there is to resample."""
+    return np.percentile(draws, [2.5, 97.5]).tolist() if groups > 1 else None
+
+
+def _compared(found, start, end):
+    """{row: Retrievals of each seed} -> {row: what results.json says}, {"a - b": {measure: [value, low, high]}}.
+
+    way: the row's share, in mean average precision, of the way from `start`, pixels, to `end`, the oracle.
+    """
+    groups = len(np.unique(next(iter(found.values()))[0].group))
+    values = {(n, m): np.mean([r.measure(m) for r in some]) for n, some in found.items() for m in MEASURES}
+    draws = {(n, m): np.mean([r.bootstrap(m) for r in some], 0) for n, some in found.items() for m in MEASURES}
+    rows, differences = {}, {}
+    for name, some in found.items():
+        row = rows[name] = {}
+        for m in MEASURES:
+            row |= {m: float(values[name, m]), f"{m}_95": _interval(draws[name, m], groups)}
+            if len(some) > 1:
+                row[f"{m}_seeds"] = [float(r.measure(m)) for r in some]
+        row["precision"], row["recall"] = (
+            np.mean(c, 0).tolist() for c in zip(*(r.curves() for r in some), strict=True)
+        )
+        row["way"] = row["way_95"] = None
+        if start in found and values[start, "map"] < end:
+            row["way"] = float((values[name, "map"] - values[start, "map"]) / (end - values[start, "map"]))
+            left = end - draws[start, "map"]
+            row["way_95"] = _interval((draws[name, "map"] - draws[start, "map"])[left > 0] / left[left > 0], groups)
+    for one, other in combinations(found, 2):
+        differences[f"{other} - {one}"] = {
+            m: [
+                float(values[other, m] - values[one, m]),
+                *(_interval(draws[other, m] - draws[one, m], groups) or (None, None)),
+            ]
+            for m in MEASURES
+        }
+    return rows, differences
+
+
+def _oracle_and_chance(folds):
+    """Of the scenes tested -> {"map", "auc"} each."""
+    oracle = retrieval.join([retrieval.oracle_retrieval(fold.scene, fold.group) for fold in folds])
+    chance = [retrieval.chance(fold.scene) for fold in folds]
+    return ({m: float(oracle.measure(m)) for m in MEASURES},
+            {m: float(np.concatenate([c[m] for c in chance]).mean()) for m in MEASURES})  # fmt: skip
+
+
+def _learned(name, found, images):
+    """What a row says of its training, beside its scores."""
+    params = found.params[name]
+    numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
+    row = {"title": METHODS[name].title, "seconds": round(found.seconds[name], 1), "parameters": numbers}
+    config = METHODS[name].config
+    if getattr(config, "group", 1) > 1 and "W_d" in params:
+        within, between = measures.group_similarity(params["W_d"], config.group)
+        row["groups"] = {"within": within, "between": between}
+    if name in found.histories:
+        row["last"] = found.histories[name][-1]
+    if images and "W_4" in params:
+        row["test_accuracy"] = convnet.image_accuracy(params, *images["test"])
+    return row
+
+
+def results(found, folds, parted, images, settings, start):
+    """-> what results.json holds; shapes and names are the same whatever was asked."""
+    oracle, chance = _oracle_and_chance(folds)
+    rows = {name: _learned(name, found, images) for name in found.params}
+    differences = {}
+    for task, some, end in (("temporal", found.temporal, oracle["map"]), ("class", found.classes, 1.0)):
+        compared, apart = _compared(some, "pixels", end) if some else ({}, {})
+        for name, row in compared.items():
+            rows[name] |= {f"{task}_{key}": value for key, value in row.items()}
+        for pair, values in apart.items():
+            differences.setdefault(pair, {}).update({f"{task}_{m}": value for m, value in values.items()})
+    tested = [count for fold in folds for count in np.unique(fold.scene, return_counts=True)[1]]
+    units = np.unique(np.concatenate([fold.group for fold in folds]))
+    parts = {part: [len(p[part]) for p, _ in parted] for part in parted[0][0]}
+    videos = sorted({s.video for p, _ in parted for part in p.values() for s in part})
+    return {
+        "rows": rows,
+        "differences": differences,
+        "oracle": {f"temporal_{m}": value for m, value in oracle.items()},
+        "chance": {f"temporal_{m}": value for m, value in chance.items()},
+        "folds": len(folds),
+        "seeds": [settings["seed"] + i for i in range(settings["seeds"])],
+        "scenes": {"tested": len(tested), "under_five_frames": int(sum(n < 5 for n in tested)), **parts},
+        "videos": videos,
+        "resampled": {"units": len(units), "what": "videos" if parted[0][1].by == "video" else "scenes"},
+        "split": parted[0][1]._asdict(),
+        "settings": settings,
+        "backend": chosen(),
+        "versions": versions(),
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_mb": peak_mb(),
+    }
+
+
+def describe(parted, scenes, tiles, fps):
+    """What was found in the films, before anything is trained."""
+    how, lines = parted[0][1], []
+    reason = {"video": "", "shot": "; too few videos", "time": "; too few shots"}[how.by]
+    lines.append(f"{how.videos} videos, {how.shots} shots, {len(scenes)} scenes, {tiles} x {tiles} windows a frame; "
+                 f"split by {how.by}{reason}" + (f", {len(parted)} folds" if len(parted) > 1 else ""))  # fmt: skip
+    for part, some in parted[0][0].items():
+        frames = sum(len(s.sampled) for s in some)
+        lines.append(f"  {part:<11}{len(some):>5} scenes {frames:>7} frames at {fps:g} a second")
+    return "\n".join(lines)
+
+
+def _number(value, sign=""):
+    return "" if value is None else f"{value:{sign}.3f}"
+
+
+def _between(interval, sign=""):
+    return "" if interval is None or interval[0] is None else f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}"
+
+
+def markdown(lines):
+    """Rows of cells, the first the heads -> a table in Markdown that can be read as it stands."""
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    aligned = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
+    return "\n".join([aligned[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *aligned[1:]])
+
+
+def table(found, task="temporal"):
+    """results.json -> one task's table."""
+    way = "of the way, pixels to oracle" if task == "temporal" else "above pixels"
+    lines = [["representation", f"{task} MAP", "95 %", way, f"{task} AUC", "95 %"]]
+    for row in found["rows"].values():
+        get = {key.removeprefix(f"{task}_"): value for key, value in row.items()}
+        if task == "temporal":
+            share = "" if get["way"] is None else f"{get['way']:.0%}"
+        else:
+            pixels = found["rows"].get("pixels", {}).get("class_auc")
+            share = f"{get['auc'] / pixels:.2f} x" if pixels else ""
+        lines.append([row["title"], _number(get["map"]), _between(get["map_95"]), share, _number(get["auc"]),
+                      _between(get["auc_95"])])  # fmt: skip
+    if task == "temporal":
+        for name in ("oracle", "chance"):
+            both = (_number(found[name][f"temporal_{m}"]) for m in MEASURES)
+            lines.append([name, next(both), "", "", next(both), ""])
+    return markdown(lines)
+
+
+def differences(found, task="temporal"):
+    """results.json -> the last layer of Eq. 2 in the table against all other rows: difference, interval, told apart?"""
+    best = next((name for name in ("layer2", "layer1") if name in found["rows"]), None)
+    lines = [[f"{task} MAP of {METHODS[best].title}" if best else "", "difference", "95 %", "told apart?"]]
+    for pair, values in found["differences"].items():
+        one, _, other = pair.partition(" - ")
+        if best not in (one, other) or f"{task}_map" not in values:
+            continue
+        sign = 1 if one == best else -1
+        value, low, high = (v if v is None else sign * v for v in values[f"{task}_map"])
+        low, high = (low, high) if sign > 0 else (high, low)
+        apart = "" if low is None else "yes" if low > 0 or high < 0 else "no"
+        title = METHODS[other if one == best else one].title
+        lines.append([f"minus {title}", _number(value, "+"), _between((low, high), "+"), apart])
+    return markdown(lines) if len(lines) > 1 else ""
+
+
+def text(found):
+    """results.json -> all of it in words."""
+    scenes, resampled = found["scenes"], found["resampled"]
+    parts = [table(found), differences(found)]
+    parts.append(
+        f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
+        f"fewer than five frames; intervals: bootstrap over {resampled['units']} {resampled['what']}."
+    )
+    if resampled["units"] < 2:
+        parts.append("One is too few to resample: there are no intervals, and nothing can be told apart.")
+    pixels = found["rows"].get("pixels")
+    if pixels and pixels["temporal_way"] is None:
+        parts.append("Pixels are perfect on these scenes: there is no way from them to the oracle.")
+    if any("class_map" in row for row in found["rows"].values()):
+        parts += [table(found, "class"), differences(found, "class")]
+    for row in found["rows"].values():
+        if "groups" in row and "last" in row:
+            parts.append(f"{row['title']}: filters alike within groups {row['groups']['within']:.3f}, between "
+                         f"{row['groups']['between']:.3f}; active {row['last']['active']:.1%}, "
+                         f"silent units {row['last']['dead']:.1%}")  # fmt: skip
+        if "test_accuracy" in row:
+            parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write(out, found_results, found, fold, images):
+    """results.json, learned.npz, table.md and the pictures, into `out`."""
+    banks = {name: {key: p[key] for key in ("W_e", "b_e", "W_d") if key in p} for name, p in found.params.items()}
+    files.write_groups(out / "learned.npz", {name: bank for name, bank in banks.items() if bank})
+    with files.replacing(out / "table.md") as file:
+        file.write(text(found_results).encode())
+    titles = {name: METHODS[name].title for name in found.params}
+    first = {
+        titles[n]: b["W_d"] for n, b in banks.items() if "W_d" in b and b["W_d"].shape[2] == 3 and n in found.histories
+    }
+    if first:
+        plots.save(
+            plots.filters({f"{t}: decoder filters, by pool group": W for t, W in first.items()}), out / "filters.png"
+        )
+    histories = {titles[n]: h for n, h in found.histories.items() if "reconstruction" in h[-1]}
+    if histories:
+        plots.save(plots.training_curves(histories), out / "training.png")
+    oracle = retrieval.join([retrieval.oracle_retrieval(fold.scene, fold.group)])
+    rows = found_results["rows"]
+    plots.save(
+        plots.precision_recall({titles[n]: r for n, r in rows.items()}, "temporal", oracle.curves()), out / "curves.png"
+    )
+    query = _query(found, fold)
+    asked = retrieval.middle_frames(fold.scene)[query]
+    nearest = {titles[name]: indices[query] for name, indices in found.nearest.items()}
+    plots.save(plots.nearest_frames(fold.frames, asked, nearest, fold.scene), out / "neighbours.png")
+    if found.classes:
+        curves = plots.precision_recall({titles[n]: r for n, r in rows.items()}, "class", recall="recall: k / 40")
+        plots.save(curves, out / "curves_classes.png")
+        shown, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
+        nearest = {titles[name]: 1 + indices for name, indices in found.nearest_image.items()}
+        plots.save(plots.nearest_frames(shown, 0, nearest, labels), out / "neighbours_classes.png")
+    files.write_json(out / "results.json", found_results)
+
+
+def _query(found, fold):
+    """The query whose nine nearest show most: of the first fold's, where the first row of the table fails most."""
+    queries, nearest = retrieval.middle_frames(fold.scene), next(iter(found.nearest.values()))
+    right = (fold.scene[nearest] == fold.scene[queries, None]).sum(1)
+    long = np.bincount(np.unique(fold.scene, return_inverse=True)[1]) > min(9, nearest.shape[1])
+    return int(np.where(long | ~long.any(), right, len(fold.frames)).argmin())
