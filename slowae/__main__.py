@@ -103,7 +103,8 @@ def _steady_streams():
         getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
-if __name__ == "__main__":
+def program():
+    """main() as a process."""
     _steady_streams()
     code = main()
     for stream in (sys.stdout, sys.stderr):
@@ -112,3 +113,7 @@ if __name__ == "__main__":
         except OSError:  # or Python would try again at exit, and complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    program()

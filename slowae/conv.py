@@ -7,7 +7,7 @@ runs; `conv_fourier` has the same functions with fewer operations, which is what
 
 import numpy as np
 
-from slowae.backend import array_module, require
+from slowae.backend import array_module, require, require_floats
 
 
 def im2col(x, F):
@@ -30,28 +30,30 @@ def col2im(cols, shape, F):
     return padded[:, p : p + H, p : p + W]
 
 
-def require_filters(x, W, axis, name):
-    """ValueError unless x (N, H, W, channels) has the channels of axis `axis` of W (F, F, C, K), and F is odd."""
+def _require_filters(x, W, axis):
     require(
-        x.ndim == 4 and W.ndim == 4 and W.shape[0] == W.shape[1] and x.shape[-1] == W.shape[axis],
-        f"{name} {x.shape} and filters {W.shape} must be (N, H, W, channels) and (F, F, C, K)",
-    )
-    require(
-        x.dtype == W.dtype and x.dtype.kind == "f",
-        f"{name} and filters must share one floating dtype, not {x.dtype} and {W.dtype}",
+        x.ndim == W.ndim == 4 and W.shape[0] == W.shape[1] and x.shape[3] == W.shape[axis],
+        f"{x.shape} and the filters {W.shape} must be (N, H, W, channels) and (F, F, C, K)",
     )
     require(len(W) % 2 == 1, f"the filter size must be odd for 'same' padding, not {len(W)}")
 
 
-def require_bias(b, W):
-    """ValueError unless b has one entry per filter of W."""
-    require(b.shape == W.shape[-1:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
+def require_frames(x, W, b):
+    """ValueError unless frames x (N, H, W, C), filters W (F, F, C, K) and bias b (K,) fit."""
+    _require_filters(x, W, 2)
+    require(b.shape == W.shape[3:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
+    require_floats(x=x, W=W, b=b)
+
+
+def require_maps(h, W_d):
+    """ValueError unless maps h (N, H, W, K) and filters W_d (F, F, C, K) fit."""
+    _require_filters(h, W_d, 3)
+    require_floats(h=h, W_d=W_d)
 
 
 def conv_forward(x, W, b):
     """a = W x + b: x (N, H, W, C), W (F, F, C, K), b (K,) -> a (N, H, W, K), cache (x, W, cols)."""
-    require_filters(x, W, 2, "x")
-    require_bias(b, W)
+    require_frames(x, W, b)
     cols = im2col(x, len(W))
     a = cols @ W.reshape(-1, len(b)) + b
     return a.reshape(*x.shape[:3], len(b)), (x, W, cols)
@@ -74,7 +76,7 @@ def conv_backward(da, cache):
 
 def decode_forward(h, W_d):
     """x_hat = W_d h: h (N, H, W, K), W_d (F, F, C, K) -> x_hat (N, H, W, C), cache (h, W_d)."""
-    require_filters(h, W_d, 3, "h")
+    require_maps(h, W_d)
     F, _, C, K = W_d.shape
     cols = h.reshape(-1, K) @ W_d.reshape(-1, K).T
     return col2im(cols, (*h.shape[:3], C), F), (h, W_d)

@@ -1,146 +1,172 @@
-"""The functions of `conv` with fewer operations: a Fourier transform along rows of a frame, im2col along columns.
+"""The functions of `conv` for a CPU, by Fourier transform: in the spectrum of a frame, convolving is multiplying.
 
-By im2col alone the patch of a place is F F C numbers. But in the spectrum of a row, convolving is multiplying (the
-convolution theorem), and F C complex numbers are left of it. For layer 1, with filters of 9 x 9 on rows of 32, that is
-two fifths of the work, transforms included; for layer 2 a little over half. Rounding is relative to the largest numbers
-of a row, no longer to those of a patch.
+By patches a place of layer 2 is 5 x 5 x 16 = 400 numbers; by the convolution theorem a frequency is 16 complex ones. So
+a step takes 19 million operations a frame and not 66, and in layer 1, with filters of 9 x 9 x 3, 59 million and not
+159; those for the filters' own spectra are shared by a block of frames. All are products with matrices, and `decode`
+and the gradients are the same products, transposed.
+
+1. Rows. W places x_u become X_r = sum_u x_u e^(-2 pi i r u / L), by a matrix of cosines and sines: for so few places a
+   fast Fourier transform is no faster. Waves are periodic: in L = W + F // 2 places one zero padding serves both ends.
+   As x is real, r = 0 ... L // 2 are enough, which are R.
+2. Columns, in one of two ways. Together: as complex numbers, at S = H + F // 2 frequencies, each with 2 parts, real and
+   imaginary. Apart: first the real parts and then the imaginary ones, as if they were rows, at half as many, each with
+   2 x 2 parts. Apart takes half the operations here and twice those of the product, and is for few channels.
+3. The filters' spectrum is (R, S, A, K): at a frequency their parts stand below each other, A = 2 C or 4 C.
+4. The frames' is (R, S, 2 N or 4 N, A), a row for each part of the product. Together, of frames x' + i x'' and filters
+   w' + i w'': (x', -x'') for the real part, (x'', x') for the imaginary one, both to multiply w' above w''.
+5. The product is the maps' spectrum, (R, S, 2 N or 4 N, K). The way back takes the columns first, with a weight for
+   each frequency: all but 0 and L / 2 stand for -r as well.
+
+Rounding is relative to the largest numbers of a frame, no longer to those of a patch.
 """
+
+from functools import reduce
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
 
-from slowae.backend import array_module
-from slowae.conv import require_bias, require_filters
+from slowae.conv import require_frames, require_maps
 
 
-def _row_transform(width, F):
-    """For rows of `width` places and filters of F: analysis (2 R, width), synthesis (width, 2 R), phases (R, 2, 2, F).
+class _Fourier(NamedTuple):
+    """For frames, maps and filters, the matrices of rows (a, R b, W) and of columns (a', S d, H, or 2 H for complex).
 
-    analysis: x_u -> X_r = sum_u x_u e^(-2 pi i r u / L), real and imaginary part, r = 0 ... L // 2, which are R.
-    synthesis: back. A row is periodic here: in L = width + F // 2 places one zero padding serves both of its ends.
-    phases: w_j -> sum_j w_j e^(2 pi i r (j - F // 2) / L), with which the filter's row multiplies X_r, as the 2 x 2
-    matrix that does so to the column (real, imaginary).
+    A product has b d parts, each a sum over a a' parts. grid: (R, S). places: L of the rows times L of the columns.
     """
-    L = width + F // 2
-    r = np.arange(L // 2 + 1)[:, None]
-    angle = 2 * np.pi * r * np.arange(width) / L
-    analysis = np.stack([np.cos(angle), -np.sin(angle)], 1).reshape(-1, width)
-    weight = np.where((r == 0) | (2 * r == L), 1, 2) / L  # all others stand for -r as well
-    angle = 2 * np.pi * r * (np.arange(F) - F // 2) / L
-    phases = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return analysis, analysis.T * weight.repeat(2), phases.transpose(2, 0, 1, 3)
+
+    frames: tuple
+    maps: tuple
+    filters: tuple
+    grid: tuple
+    places: int
 
 
-_transforms = {}  # what _transform has made: on a GPU each of them costs a trip
+def _waves(n, F, half):
+    """Of n places and F taps: there, back transposed, and filters, each (2, R, n or F), real and imaginary part.
 
-
-def _transform(x, W):
-    """_row_transform for the frames x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
-    width, F = x.shape[2], len(W)
-    key = type(x), str(getattr(x, "device", "")), x.dtype, width, F  # NumPy 1 has no .device, and CuPy's has no hash
-    if key not in _transforms:
-        _transforms[key] = [np.asarray(matrix, x.dtype, like=x) for matrix in _row_transform(width, F)]
-    return _transforms[key]
-
-
-def _analyse(x, analysis):
-    """x (N, H, W, C), analysis (2 R, W) -> (R, N H, 2 C): at each frequency and row real parts, then imaginary ones."""
-    rows = x.reshape(-1, *x.shape[2:])
-    return (analysis @ rows).reshape(len(rows), -1, 2 * x.shape[3]).swapaxes(0, 1)
-
-
-def _filters(W, phases):
-    """W (F, F, C, K) -> (R, 2 F C, 2, K): what a patch of the spectrum is multiplied by, for either part of W x."""
-    filters = array_module(W).tensordot(phases, W, (3, 1)).transpose(0, 3, 2, 4, 1, 5)  # (R, F, 2, C, 2, K)
-    return filters.reshape(len(phases), -1, 2, W.shape[-1])
-
-
-def _patches(x, F):
-    """x (M, H, C) -> (M, H, F C): the zero-padded F entries around each of the H, in a row."""
-    (M, H, C), p, xp = x.shape, F // 2, array_module(x)
-    padded = xp.zeros_like(x, shape=(M, H + 2 * p, C))
-    padded[:, p : p + H] = x
-    return xp.lib.stride_tricks.sliding_window_view(padded, F, 1).swapaxes(2, 3).reshape(M, H, F * C)
-
-
-def _add_patches(planes, F):
-    """planes (F, C, M, H) -> (C, M, H): the adjoint of _patches, with the places last, where they add up fastest."""
-    (_, C, M, H), p = planes.shape, F // 2
-    padded = array_module(planes).zeros_like(planes, shape=(C, M, H + 2 * p))
-    for i, plane in enumerate(planes):
-        padded[..., i : i + H] += plane
-    return padded[..., p : p + H]
-
-
-def _conv(x, W):
-    """x (N, H, W, C) -> W x (N, H, W, K), and the patches (R, N H, 2 F C) of the spectrum of x."""
-    analysis, synthesis, phases = _transform(x, W)
-    (N, H, _, C), R = x.shape, len(phases)
-    spectrum = _analyse(x, analysis).reshape(R * N, H, 2 * C)
-    patches = _patches(spectrum, len(W)).reshape(R, N * H, -1)
-    products = patches[:, None] @ _filters(W, phases).swapaxes(1, 2)  # (R, 2, N H, K)
-    a = synthesis @ products.transpose(2, 0, 1, 3).reshape(N * H, 2 * R, -1)
-    return a.reshape(*x.shape[:3], -1), patches
-
-
-def _decode(h, W):
-    """The transpose of _conv: h (N, H, W, K) -> (N, H, W, C), and its first step, dproducts (R, N H, 2 K).
-
-    That is the spectrum of h times the weights of the way back: synthesis.T where another's spectrum has analysis.
+    half: only the frequencies that real numbers need. A filter is not turned round, so its waves run the other way.
     """
-    analysis, synthesis, phases = _transform(h, W)
-    (N, H, _, K), (F, _, C, _), R = h.shape, W.shape, len(phases)
-    dproducts = _analyse(h, synthesis.T)
-    filters = _filters(W, phases).reshape(R, -1, 2 * K)
-    planes = (filters @ dproducts.swapaxes(1, 2)).swapaxes(0, 1).reshape(F, 2 * C, R * N, H)
-    spectrum = _add_patches(planes, F).reshape(2, C, R, N * H)
-    x_hat = analysis.T @ spectrum.transpose(3, 2, 0, 1).reshape(N * H, 2 * R, C)
-    return x_hat.reshape(*h.shape[:3], C), dproducts
+    L = n + F // 2
+    r = np.arange(L // 2 + 1 if half else L)[:, None]
+    weight = np.where(half & (r > 0) & (2 * r < L), 2, 1) / L
+    there = np.exp(-2j * np.pi * r * np.arange(n) / L)
+    taps = np.exp(2j * np.pi * r * (np.arange(F) - F // 2) / L)
+    return [np.array([wave.real, wave.imag]) for wave in (there, weight * there, taps)]
 
 
-def _filter_gradient(patches, dproducts, phases, shape):
-    """The gradient (F, F, C, K) = `shape` of <W x, h>: patches of _conv(x, W), dproducts of _decode(h, W)."""
-    F, _, C, K = shape
-    dfilters = (patches.swapaxes(1, 2) @ dproducts).reshape(-1, F, 2, C, 2, K)
-    return array_module(phases).tensordot(phases, dfilters, ((0, 1, 2), (0, 4, 2))).swapaxes(0, 1)
+def _times(z):
+    """z, real and imaginary part -> the 2 x 2 matrix that multiplies by it."""
+    return np.array([[z[0], -z[1]], [z[1], z[0]]])
+
+
+def _factors(there, back, taps):
+    """Of frames, maps and filters -> (b, a, ...): b parts of a product, each of a parts of the filters times frames."""
+    return _times(there), back[:, None], taps[None]
+
+
+def _fourier(H, W, F, apart):
+    rows, columns = _waves(W, F, half=True), _waves(H, F, half=apart)
+    grid = rows[0].shape[1], columns[0].shape[1]
+    columns = _factors(*(wave[:, None] if apart else _times(wave) for wave in columns))
+    rows = _factors(*(wave[:, None] for wave in rows)) if apart else [wave[:, None, None] for wave in rows]
+    pairs = [  # (b, a, 1 or 2, R, n) -> (a, R b, n or 2 n)
+        [m.transpose(1, 3, 0, 2, 4).reshape(m.shape[1], m.shape[3] * m.shape[0], -1) for m in pair]
+        for pair in zip(rows, columns, strict=True)
+    ]
+    return _Fourier(*pairs, grid, (H + F // 2) * (W + F // 2))
+
+
+_kept = {}  # what _matrices has made
+
+
+def _matrices(x, W):
+    """_fourier for the frames or maps x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
+    (_, H, width, _), (F, _, C, _) = x.shape, W.shape
+    apart = 5 * C < 2 * H  # from the operations of a step: four transforms of K maps, five products
+    device = str(getattr(x, "device", ""))  # NumPy 1 has none
+    key = type(x), device, x.dtype, H, width, F, apart
+    if key not in _kept:
+        *pairs, grid, places = _fourier(H, width, F, apart)
+        _kept[key] = _Fourier(*([np.asarray(m, x.dtype, like=x) for m in pair] for pair in pairs), grid, places)
+    return _kept[key]
+
+
+def _spectrum(x, pair, grid):
+    """x (N, H, W, C) -> (R, S, d b N, a' a C)."""
+    (N, H, _, C), (rows, columns), (R, S) = x.shape, pair, grid
+    by_row = np.empty_like(x, shape=(N, rows.shape[1], H, len(rows), C))
+    np.matmul(rows[:, None, None], x, out=by_row.transpose(3, 0, 2, 1, 4))
+    by_row = by_row.reshape(N, R, -1, columns.shape[2], len(rows) * C)
+    spectrum = np.empty_like(x, shape=(R, columns.shape[1], by_row.shape[2], N, len(columns), len(rows) * C))
+    np.matmul(columns[:, None, None, None], by_row, out=spectrum.transpose(4, 3, 0, 2, 1, 5))
+    return spectrum.reshape(R, S, -1, len(columns) * len(rows) * C)
+
+
+def _spectrum_transposed(spectrum, pair, shape):
+    """(R, S, d b N, a' a C) -> x (N, H, W, C) = `shape`: the transpose of _spectrum. For maps it is the way back."""
+    (N, H, _, C), (rows, columns), R = shape, pair, len(spectrum)
+    spectrum = spectrum.reshape(R, columns.shape[1], -1, N, len(columns), len(rows) * C).transpose(4, 3, 0, 2, 1, 5)
+    by_row = reduce(add, columns.swapaxes(1, 2)[:, None, None, None] @ spectrum)
+    by_row = by_row.reshape(N, rows.shape[1], H, len(rows), C).transpose(3, 0, 2, 1, 4)
+    return reduce(add, rows.swapaxes(1, 2)[:, None, None] @ by_row)
+
+
+def _filter_spectrum(W, fourier):
+    """W (F, F, C, K) -> (R, S, A, K)."""
+    F, K = len(W), W.shape[-1]
+    return _spectrum(W.reshape(1, F, F, -1), fourier.filters, fourier.grid).reshape(*fourier.grid, -1, K)
+
+
+def _filter_gradient(of_frames, of_maps, fourier, shape):
+    """The gradient (F, F, C, K) = `shape` of <W x, h>, from the spectra of x and h."""
+    (F, _, C, K), (R, S) = shape, fourier.grid
+    products = of_frames.swapaxes(2, 3) @ of_maps  # (R, S, A, K)
+    return _spectrum_transposed(products.reshape(R, S, 1, -1), fourier.filters, (1, F, F, C * K)).reshape(shape)
 
 
 def conv_forward(x, W, b):
     """a = W x + b: x (N, H, W, C), W (F, F, C, K), b (K,) -> a (N, H, W, K), cache (x, W, ...)."""
-    require_filters(x, W, 2, "x")
-    require_bias(b, W)
-    a, patches = _conv(x, W)
-    a += b
-    return a, (x, W, patches)
+    require_frames(x, W, b)
+    fourier = _matrices(x, W)
+    of_frames, filters = _spectrum(x, fourier.frames, fourier.grid), _filter_spectrum(W, fourier)
+    of_maps = of_frames @ filters
+    of_maps[0, 0] += fourier.places * b  # frequency 0 is the same at all places, and its imaginary parts are lost
+    return _spectrum_transposed(of_maps, fourier.maps, (*x.shape[:3], len(b))), (x, W, fourier, of_frames, filters)
 
 
-def _sum_over_places(da):
-    da = da.reshape(-1, da.shape[-1])
-    return array_module(da).ones_like(da, shape=len(da)) @ da  # a product adds rows up faster than .sum(0)
+def _backward_filters(of_maps, cache):
+    _, W, fourier, of_frames, _ = cache
+    return _filter_gradient(of_frames, of_maps, fourier, W.shape), fourier.places * of_maps[0, 0].sum(0)
 
 
 def conv_backward_filters(da, cache):
     """da (N, H, W, K) -> dW (F, F, C, K), db (K,): conv_backward where the input needs no gradient."""
-    x, W, patches = cache
-    _, synthesis, phases = _transform(x, W)
-    return _filter_gradient(patches, _analyse(da, synthesis.T), phases, W.shape), _sum_over_places(da)
+    fourier = cache[2]
+    return _backward_filters(_spectrum(da, fourier.maps, fourier.grid), cache)
 
 
 def conv_backward(da, cache):
     """da (N, H, W, K) -> dx (N, H, W, C), dW (F, F, C, K), db (K,)."""
-    x, W, patches = cache
-    dx, dproducts = _decode(da, W)
-    return dx, _filter_gradient(patches, dproducts, _transform(x, W)[2], W.shape), _sum_over_places(da)
+    x, _, fourier, _, filters = cache
+    of_maps = _spectrum(da, fourier.maps, fourier.grid)
+    dx = _spectrum_transposed(of_maps @ filters.swapaxes(2, 3), fourier.frames, x.shape)
+    return dx, *_backward_filters(of_maps, cache)
 
 
 def decode_forward(h, W_d):
     """x_hat = W_d h: h (N, H, W, K), W_d (F, F, C, K) -> x_hat (N, H, W, C), cache (h, W_d, ...)."""
-    require_filters(h, W_d, 3, "h")
-    x_hat, dproducts = _decode(h, W_d)
-    return x_hat, (h, W_d, dproducts)
+    require_maps(h, W_d)
+    fourier = _matrices(h, W_d)
+    of_maps, filters = _spectrum(h, fourier.maps, fourier.grid), _filter_spectrum(W_d, fourier)
+    of_frames = of_maps @ filters.swapaxes(2, 3)
+    x_hat = _spectrum_transposed(of_frames, fourier.frames, (*h.shape[:3], W_d.shape[2]))
+    return x_hat, (h, W_d, fourier, of_maps, filters)
 
 
 def decode_backward(dx_hat, cache):
     """dx_hat (N, H, W, C) -> dh (N, H, W, K), dW_d (F, F, C, K)."""
-    h, W_d, dproducts = cache
-    dh, patches = _conv(dx_hat, W_d)
-    return dh, _filter_gradient(patches, dproducts, _transform(h, W_d)[2], W_d.shape)
+    h, W_d, fourier, of_maps, filters = cache
+    of_frames = _spectrum(dx_hat, fourier.frames, fourier.grid)
+    dh = _spectrum_transposed(of_frames @ filters, fourier.maps, h.shape)
+    return dh, _filter_gradient(of_frames, of_maps, fourier, W_d.shape)

@@ -48,6 +48,7 @@ def claim(folder):
     import filelock
 
     folder = Path(folder)
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
     lock = filelock.FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,16 +58,17 @@ def claim(folder):
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror or error}; give another --out") from error
     try:
-        for path in folder.rglob(".*.part"):  # of runs that were killed while they wrote
+        for path in (*folder.glob(".*.part"), *folder.glob("cache/.*.part")):  # of runs killed while they wrote
             if PART.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         yield folder
     finally:
-        lock.release()
         with suppress(OSError):
-            if {path.name for path in folder.iterdir()} <= {".lock"}:  # a run that was refused leaves nothing
-                Path(lock.lock_file).unlink(missing_ok=True)
-                folder.rmdir()
+            if os.listdir(folder) == [".lock"]:  # a run that was refused leaves nothing
+                (folder / ".lock").unlink()
+                for place in new:
+                    place.rmdir()
+        lock.release()
 
 
 def move_aside(path):
@@ -91,6 +93,8 @@ def _read(path):
         raise FileNotFoundError(f"{path}: no such file; train first, or check the path") from None
     except OSError as error:
         raise OSError(f"cannot read {path}: {error.strerror or error}; the file itself may be sound") from error
+    except MemoryError:
+        raise MemoryError(f"{path} does not fit into memory; close other programs and try again") from None
 
 
 def read_arrays(path):
@@ -109,7 +113,7 @@ def read_json(path):
     """.json -> what it holds. ValueError if the file is damaged."""
     try:
         return json.loads(_read(path).decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged; delete it and start afresh") from error
 
 

@@ -18,12 +18,14 @@ def linear_forward(x, W, b):
 
 def linear_backward_weights(da, cache):
     """da (N, K) -> dW (D, K), db (K,): linear_backward where the input needs no gradient."""
+    require_floats(da=da, x=cache[0])
     return cache[0].T @ da, da.sum(0)
 
 
 def linear_backward(da, cache):
     """da (N, K) -> dx (N, D), dW (D, K), db (K,)."""
-    return da @ cache[1].T, *linear_backward_weights(da, cache)
+    dW, db = linear_backward_weights(da, cache)
+    return da @ cache[1].T, dW, db
 
 
 def linear_decode_forward(h, W_d):
@@ -39,24 +41,27 @@ def linear_decode_forward(h, W_d):
 def linear_decode_backward(dx_hat, cache):
     """dx_hat (N, D) -> dh (N, K), dW_d (D, K)."""
     h, W_d = cache
+    require_floats(dx_hat=dx_hat, h=h)
     return dx_hat @ W_d, dx_hat.T @ h
 
 
 def relu_forward(a):
     """h = max(0, a), any shape -> h, cache."""
+    require_floats(a=a)
     h = a.clip(0)
     return h, h
 
 
 def relu_backward(dh, cache):
     """da = dh where a > 0, else 0: at the kink a = 0 the subgradient chosen is 0."""
+    require_floats(dh=dh, h=cache)
     return dh * (cache > 0)
 
 
 def safe_scale(x):
     """What to divide x by so that its squares neither overflow nor vanish: 1, or the largest |x| if far from 1."""
     largest = float(abs(x).max()) if x.size else 0.0
-    return 1.0 if largest == 0 or largest == float("inf") or 1e-10 < largest < 1e10 else largest
+    return largest if 0 < largest < 1e-10 or 1e10 < largest < float("inf") else 1.0
 
 
 def l2_pool_forward(h, group, size=1):
@@ -83,6 +88,7 @@ def l2_pool_forward(h, group, size=1):
 def l2_pool_backward(dz, cache):
     """dh_j = dz_i h_j / z_i. In a silent group z_i = 0 and so every h_j = 0: its subgradient is 0, not 0/0."""
     h, z, group, size = cache
+    require_floats(dz=dz, h=h)
     ratio = (dz / (z + (z == 0))).repeat(group, axis=-1)
     if size == 1:
         return ratio * h
@@ -96,6 +102,8 @@ def batch_norm_forward(a, b):
 
     a (..., K), b (K,) -> the same shape, cache. It has no scale: what follows here can learn one.
     """
+    require_floats(a=a, b=b)
+    require(a.size and b.shape == a.shape[-1:], f"a {a.shape}, not empty, and b {b.shape} must be (..., K) and (K,)")
     rows = a.reshape(-1, a.shape[-1])
     mean = rows.mean(0)
     y = rows - mean
@@ -107,6 +115,7 @@ def batch_norm_forward(a, b):
 def batch_norm_backward(dout, cache):
     """dout (..., K) -> da = (dout - mean dout - y mean (dout y)) / deviation, y = out - b, and db (K,)."""
     y, _, deviation = cache
+    require_floats(dout=dout, y=y)
     dy = dout.reshape(y.shape)
     da = (dy - dy.mean(0) - y * (dy * y).mean(0)) / deviation
     return da.reshape(dout.shape), dy.sum(0)

@@ -16,7 +16,10 @@ def drlim(z, z_other, near, margin, squared=False):
     `squared` gives Hadsell's (2006) form: 1/2 |dz|^2 and 1/2 max(0, m - |dz|)^2.
     Subgradients chosen: 0 at dz = 0 (near or far) and at |dz| = m.
     """
-    require(z.ndim == 2 and z.shape == z_other.shape, f"z {z.shape} and z_other {z_other.shape} must both be (N, D)")
+    require(
+        z.ndim == 2 and z.shape == z_other.shape and len(z),
+        f"z {z.shape} and z_other {z_other.shape} must both be (N, D), of one pair or more",
+    )
     require(near.shape == z.shape[:1] and near.dtype == bool, f"near must be ({len(z)},) bool, not {near.dtype}")
     require_floats(z=z, z_other=z_other)
     require(0 < margin < float("inf"), f"the margin must be positive and finite, not {margin}")

@@ -78,12 +78,14 @@ def filters_for(x):
 
 
 def frames_per_block(x, W):
-    """As many frames as keep h and the patches within 4 MB of cache on the host, within 512 MB on a GPU."""
+    """As many frames as keep h and their spectra within 4 MB of cache on a CPU, h and the patches in 512 MB on a GPU."""
     if W.ndim == 2:
         return len(x)
     F, _, C, K = W.shape
-    numbers = 2**20 if array_module(x) is np else 2**27
-    return max(2, numbers // (x[0, ..., 0].size * (2 * F * C + K)))
+    places = x[0, ..., 0].size
+    if array_module(x) is np:
+        return max(2, 2**20 // (places * (2 * F * C + K)))
+    return max(2, 2**27 // (places * (2 * F * F * C + K)))
 
 
 def _require_frames(params, x):

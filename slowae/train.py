@@ -48,6 +48,10 @@ class Descent:
         """The learning rate of a step, counted from 0."""
         return self.rate * min(1.0, 2 * (self.steps - step) / self.steps)
 
+    def looks(self, step):
+        """The steps after which history has a row: every so many up to `step`, and the last."""
+        return [*range(self.every, step + 1, self.every), *[step] * (step == self.steps and step % self.every > 0)]
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -69,13 +73,16 @@ def _interrupts():
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), lambda *_: stop.set()) for name in names}
+    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.getsignal(kind) for kind in kinds}
     try:
+        for kind, handler in before.items():
+            if handler != signal.SIG_IGN:  # as nohup sets it
+                signal.signal(kind, lambda *_: stop.set())
         yield stop
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 @dataclass
@@ -96,7 +103,7 @@ class _State:
         arrays |= {f"moments/{name}": value for name, value in to_host(self.moments).items()}
         files.write_arrays(path, arrays | {"state": np.array(json.dumps(state))})
 
-    def load(self, path, steps):
+    def load(self, path, descent):
         """ValueError, and nothing changed, unless `path` is a checkpoint of such a run."""
         arrays = files.read_arrays(path)
         try:
@@ -107,15 +114,13 @@ class _State:
             ]
             for found, like in zip(loaded, (self.params, self.moments), strict=True):
                 for name, value in like.items():
-                    if found[name].shape != value.shape or found[name].dtype != value.dtype:
-                        raise ValueError(f"{name} is {found[name].shape}")
-            if not (0 < state["step"] <= steps and isinstance(state["history"], list)):
-                raise ValueError("no such step")
-            if state["step"] == steps and not (state["history"] and state["history"][-1]["step"] == steps):
-                raise ValueError("no history")
+                    require(found[name].shape == value.shape and found[name].dtype == value.dtype, f"another {name}")
+                    require(np.isfinite(found[name]).all(), f"{name} is not finite")
+            require(0 < state["step"] <= descent.steps, "no such step")
+            require([row["step"] for row in state["history"]] == descent.looks(state["step"]), "another history")
             self.seconds = float(state["seconds"])
             self.rng.bit_generator.state = state["rng"]
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is not a checkpoint of this program; delete it and start afresh") from error
         (self.params, self.moments), self.step = map(to_device, loaded), state["step"]
         self.history = state["history"]
@@ -133,10 +138,10 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     params = to_device({name: value.copy() for name, value in init(rng).items()})
     state, path = _State(params, optimizer.init(params), rng), None
     if checkpoint:
-        depends = {"descent": asdict(descent), "start": files.checksum(to_host(params)), **checkpoint.settings}
+        depends = asdict(descent), files.checksum(to_host(params)), checkpoint.settings
         path = Path(checkpoint.folder) / f"{checkpoint.name}-{files.key(depends)}.npz"
         if path.exists() and checkpoint.resume:
-            state.load(path, descent.steps)
+            state.load(path, descent)
         elif path.exists():
             files.move_aside(path)
     began = time.perf_counter() - state.seconds
@@ -154,7 +159,7 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
             if state.step % descent.every and state.step < descent.steps and not stop.is_set():
                 continue
             _require_finite(loss, state, descent)
-            if state.step % descent.every == 0 or state.step == descent.steps:
+            if state.step in descent.looks(state.step):
                 row = {"step": state.step, "loss": float(loss), **(watch(state.params) if watch else {})}
                 state.history.append(row)
                 bar.set_postfix({name: f"{v:.3g}" for name, v in row.items() if isinstance(v, float)})
@@ -170,8 +175,9 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
 
 
 def _require_finite(loss, state, descent):
-    """The parameters too: this step may have ruined them, and only the next loss would tell."""
-    finite = [bool(array_module(value).isfinite(value).all()) for value in state.params.values()]
+    """What the step changed, too: it may have been ruined, and only the next loss would tell."""
+    changed = [*state.params.values(), *state.moments.values()]
+    finite = [bool(array_module(value).isfinite(value).all()) for value in changed]
     if not (np.isfinite(float(loss)) and all(finite)):
         raise FloatingPointError(
             f"training diverged by step {state.step}, loss {float(loss):g}: try a lower rate than {descent.rate:g}, "

@@ -38,7 +38,7 @@ def write_with_cover(path, frames=None):
     cover = np.full((64, 64, 3), 200, np.uint8)
     with av.open(str(path), "w") as container:
         picture = container.add_stream("mjpeg", height=64, width=64, pix_fmt="yuvj420p")
-        picture.disposition = Disposition.attached_pic
+        picture.disposition = Disposition.attached_pic.value
         if frames is None:
             stream, data = container.add_stream("aac", rate=44100), [silence()]
         else:

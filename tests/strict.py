@@ -4,7 +4,13 @@ CuPy raises TypeError when a NumPy array enters its mathematics; so does this. I
 copied by np.asarray, nor anything about speed.
 """
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
+
+from slowae import backend
 
 
 def _refuse_host(values):
@@ -61,3 +67,14 @@ class Strict(np.ndarray):
     def __setitem__(self, index, value):
         _refuse_host([index, value])
         self.view(np.ndarray)[_plain(index)] = _plain(value)
+
+
+@contextmanager
+def in_use():
+    """The chosen backend is the stand-in: to_device moves to it, to_host from it."""
+    device = SimpleNamespace(asarray=Strict.of, get_array_module=lambda x: np)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "cupy", device)
+        patch.setattr(backend, "_chosen", "cupy")
+        patch.setattr(backend, "array_module", lambda x: device if isinstance(x, Strict) else np)
+        yield

@@ -1,21 +1,33 @@
-"""Eq. 1: gradients by finite differences, values by a plain loop, the kinks exactly."""
+"""Eq. 1, its network, its pairs, and what training may know; the plane unrolls, and its command can be repeated."""
 
+import json
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import seeds
-from strict import Strict
+from strict import Strict, in_use
 
+from slowae import backend, measures, plots
+from slowae.__main__ import main
 from slowae.backend import to_device, to_host
+from slowae.commands import plane as command
+from slowae.data import plane
 from slowae.gradcheck import check_gradients
 from slowae.losses import drlim
+from slowae.methods import drlim as method
+from slowae.methods.drlim import Config, draw_pairs, embed, init_params, loss_and_gradients, normalise, train_embedding
+from slowae.plots import plane as plots_plane
 
 MARGIN = 1.5
+CHAIN = np.column_stack([np.arange(29), np.arange(1, 30)])  # 30 views in one sequence
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 4))
 forms = pytest.mark.parametrize("squared", [False, True])
+
+
+# The loss
 
 
 def pairs_off_kinks(shape, seed):
@@ -27,66 +39,52 @@ def pairs_off_kinks(shape, seed):
     return z, z + direction, rng.integers(2, size=shape[0]).astype(bool)
 
 
-def of_host(function, *arrays):
-    """function on the chosen backend, its results on the host."""
-    loss, *grads = function(*(to_device(a) for a in arrays))
+def on_device(z, z_other, near, margin=MARGIN, squared=False):
+    """drlim on the chosen backend, its results on the host."""
+    loss, *grads = drlim(*(to_device(a) for a in (z, z_other, near)), margin, squared)
     return float(loss), *(to_host(g) for g in grads)
 
 
+def by_loop(distances, near, margin, squared):
+    terms = [d if n else max(0.0, margin - d) for d, n in zip(distances, near, strict=True)]
+    return sum(t**2 / 2 if squared else t for t in terms) / len(terms)
+
+
 @forms
 @given(sizes, seeds)
-def test_gradients(squared, shape, seed):
+def test_the_loss_equals_the_loop_and_its_gradients_the_differences(squared, shape, seed):
     z, z_other, near = pairs_off_kinks(shape, seed)
 
     def forward(z, z_other):
-        loss, *grads = of_host(lambda a, b, c: drlim(a, b, c, MARGIN, squared), z, z_other, near)
+        loss, *grads = on_device(z, z_other, near, squared=squared)
         return loss, grads
 
-    def backward(dout, grads):
-        return tuple(dout * g for g in grads)
-
-    check_gradients(forward, backward, {"z": z, "z_other": z_other}, np.random.default_rng(seed))
-
-
-@forms
-@given(sizes, seeds)
-def test_equals_a_plain_loop(squared, shape, seed):
-    z, z_other, near = pairs_off_kinks(shape, seed)
-    total = 0.0
-    for a, b, adjacent in zip(z.tolist(), z_other.tolist(), near, strict=True):
-        distance = math.dist(a, b)
-        term = distance if adjacent else max(0.0, MARGIN - distance)
-        total += term**2 / 2 if squared else term
-    loss, *_ = of_host(lambda a, b, c: drlim(a, b, c, MARGIN, squared), z, z_other, near)
-    assert loss == pytest.approx(total / len(z), rel=1e-12)
+    distances = [math.dist(a, b) for a, b in zip(z.tolist(), z_other.tolist(), strict=True)]
+    assert forward(z, z_other)[0] == pytest.approx(by_loop(distances, near, MARGIN, squared), rel=1e-12)
+    check_gradients(
+        forward,
+        lambda dout, grads: tuple(dout * g for g in grads),
+        {"z": z, "z_other": z_other},
+        np.random.default_rng(seed),
+    )
 
 
 @forms
-def test_at_distance_zero_the_gradient_is_zero(squared):
-    z = np.ones((2, 3))
-    near = np.array([True, False])
-    loss, dz, dz_other = of_host(lambda a, b, c: drlim(a, b, c, MARGIN, squared), z, z, near)
-    assert loss == (MARGIN**2 / 2 if squared else MARGIN) / 2  # only the far pair pays
+@pytest.mark.parametrize("distance", [0, 5.0, 5.1, 1e6])
+def test_at_the_kinks_and_beyond_the_margin_nothing_moves(squared, distance):
+    z, near = np.zeros((2, 2)), np.array([distance == 0, False])
+    z_other = z + distance / 5 * np.array([3.0, 4.0])
+    loss, dz, dz_other = on_device(z, z_other, near, 5.0, squared)
+    assert loss == ((12.5 if squared else 5.0) / 2 if distance == 0 else 0)  # the far pair that coincides pays
     assert not dz.any() and not dz_other.any()
-
-
-@forms
-@pytest.mark.parametrize("distance", [5.0, 5.1, 1e6])
-def test_at_the_margin_and_beyond_a_far_pair_rests(squared, distance):
-    z, z_other = np.zeros((1, 2)), np.array([[0.6, 0.8]]) * distance
-    z_other = np.array([[3.0, 4.0]]) if distance == 5 else z_other  # exactly 5
-    loss, dz, dz_other = of_host(lambda a, b, c: drlim(a, b, c, 5.0, squared), z, z_other, np.array([False]))
-    assert loss == 0 and not dz.any() and not dz_other.any()
 
 
 def test_eq_1_pulls_and_pushes_with_unit_force_and_hadsell_does_not():
     z, near = np.zeros((2, 2)), np.array([True, False])
     for distance in (0.5, 1.0):
-        z_other = np.array([[distance, 0.0], [distance, 0.0]])
-        _, dz, _ = of_host(lambda a, b, c: drlim(a, b, c, 2.0), z, z_other, near)
-        assert (2 * dz).tolist() == [[-1, 0], [1, 0]]
-        _, dz, _ = of_host(lambda a, b, c: drlim(a, b, c, 2.0, squared=True), z, z_other, near)
-        assert (2 * dz).tolist() == [[-distance, 0], [2 - distance, 0]]
+        z_other = np.array([[distance, 0.0]] * 2)
+        assert (2 * on_device(z, z_other, near, 2.0)[1]).tolist() == [[-1, 0], [1, 0]]
+        assert (2 * on_device(z, z_other, near, 2.0, True)[1]).tolist() == [[-distance, 0], [2 - distance, 0]]
 
 
 @forms
@@ -94,42 +92,180 @@ def test_eq_1_pulls_and_pushes_with_unit_force_and_hadsell_does_not():
 def test_only_distances_matter_and_the_margin_is_their_unit(squared, shape, seed):
     z, z_other, near = pairs_off_kinks(shape, seed)
     rng = np.random.default_rng(seed)
-    turn = np.linalg.qr(rng.standard_normal((shape[1], shape[1])))[0]
-    shift = rng.standard_normal(shape[1])
-    loss, dz, dz_other = of_host(lambda a, b, c: drlim(a, b, c, MARGIN, squared), z, z_other, near)
+    turn, shift = np.linalg.qr(rng.standard_normal((shape[1], shape[1])))[0], rng.standard_normal(shape[1])
+    loss, dz, dz_other = on_device(z, z_other, near, squared=squared)
     np.testing.assert_allclose(dz + dz_other, 0)
-    moved, dz_moved, _ = of_host(
-        lambda a, b, c: drlim(a, b, c, 3 * MARGIN, squared),
-        3 * z @ turn + shift,
-        3 * z_other @ turn + shift,
-        near,
-    )
-    assert moved == pytest.approx((9 if squared else 3) * loss, rel=1e-9)
-    np.testing.assert_allclose(dz_moved, (3 if squared else 1) * dz @ turn, atol=1e-9)
+    moved = on_device(3 * z @ turn + shift, 3 * z_other @ turn + shift, near, 3 * MARGIN, squared)
+    assert moved[0] == pytest.approx((9 if squared else 3) * loss, rel=1e-9)
+    np.testing.assert_allclose(moved[1], (3 if squared else 1) * dz @ turn, atol=1e-9)
 
 
 @forms
-def test_float32_stays_and_arguments_are_left_alone(squared):
-    z, z_other, near = pairs_off_kinks((4, 2), 0)
-    z, z_other = z.astype(np.float32), z_other.astype(np.float32)
+def test_float32_stays_on_its_device_and_arguments_are_left_alone(squared):
+    z, z_other, near = (a.astype(np.float32) if a.dtype == float else a for a in pairs_off_kinks((4, 2), 0))
     before = z.copy(), z_other.copy(), near.copy()
-    _, dz, dz_other = drlim(to_device(z), to_device(z_other), to_device(near), MARGIN, squared)
-    assert dz.dtype == dz_other.dtype == np.float32
+    loss, dz, dz_other = drlim(*map(Strict.of, (z, z_other, near)), MARGIN, squared)
+    assert type(dz) is Strict and dz.dtype == dz_other.dtype == np.float32 and float(loss) > 0
+    drlim(z, z_other, near, MARGIN, squared)
     for value, kept in zip((z, z_other, near), before, strict=True):
         np.testing.assert_array_equal(value, kept)
 
 
+# The network
+
+
+def small_problem(seed, hidden=5):
+    """-> float64 params and a batch of 6 frames in 9 pairs, on the host."""
+    rng = np.random.default_rng(seed)
+    params = {name: value.astype(float) for name, value in init_params(rng, 4, hidden).items()}
+    params["b_1"], params["b_2"] = rng.standard_normal(hidden), rng.standard_normal(2)
+    first, second = rng.integers(6, size=(2, 9))
+    return params, (rng.standard_normal((6, 4)), first, second, rng.integers(2, size=9).astype(bool))
+
+
 @forms
-def test_on_the_device_alone(squared):
-    loss, dz, _ = drlim(*map(Strict.of, pairs_off_kinks((4, 2), 0)), MARGIN, squared)
-    assert type(dz) is Strict and float(loss) > 0
+@given(seeds)
+def test_the_network_equals_the_loop_and_its_gradients_the_differences(squared, seed):
+    params, (x, first, second, near) = small_problem(seed)
+    a = [[sum(row * W) + b for W, b in zip(params["W_1"].T, params["b_1"], strict=True)] for row in x]
+    z = [[sum(np.maximum(row, 0) * W) + b for W, b in zip(params["W_2"].T, params["b_2"], strict=True)] for row in a]
+    distances = np.array([math.dist(z[i], z[j]) for i, j in zip(first, second, strict=True)])
+    off = distances[first != second]
+    assume(np.abs(a).min() > 1e-3 and (np.minimum(off, np.abs(off - 1)) > 1e-3).all())
+    device, config = tuple(map(to_device, (x, first, second, near))), Config(margin=1.0, squared=squared)
+
+    b_2 = params.pop("b_2")
+
+    def forward(**params):
+        loss, grads = loss_and_gradients(to_device(params | {"b_2": b_2}), device, config)
+        return float(loss), to_host(grads)
+
+    loss, grads = forward(**params)
+    assert loss == pytest.approx(by_loop(distances, near, 1.0, squared), rel=1e-10)
+    np.testing.assert_allclose(grads["b_2"], 0, atol=1e-12)  # only distances matter
+    if loss > 0:
+        backward = lambda dout, grads: tuple(dout * grads[name] for name in params)  # noqa: E731
+        check_gradients(forward, backward, params, np.random.default_rng(seed))
 
 
-def test_bad_arguments_get_a_sentence():
-    z, near = np.zeros((2, 2)), np.array([True, False])
-    with pytest.raises(ValueError, match="must both be"):
-        drlim(z, z[:1], near, 1.0)
-    with pytest.raises(ValueError, match="bool, not int64"):
-        drlim(z, z, near.astype(np.int64), 1.0)
-    with pytest.raises(ValueError, match="margin must be positive"):
-        drlim(z, z, near, 0.0)
+@given(seeds, st.integers(1, 6), st.integers(1, 4))
+def test_pairs_are_near_if_and_only_if_adjacent_in_time(seed, near, far):
+    frames, first, second, is_near = draw_pairs(np.random.default_rng(seed), CHAIN, Config(near=near, far=far))
+    assert len(frames) == 2 * near and len(first) == len(second) == len(is_near) == near * (1 + far)
+    apart = np.abs(frames[first] - frames[second])
+    np.testing.assert_array_equal(is_near, apart <= 1)
+    assert (apart[:near] == 1).all()
+
+
+def test_far_pairs_reach_everywhere():
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(300):
+        frames, first, second, near = draw_pairs(rng, CHAIN, Config(near=10, far=5))
+        seen |= {frozenset(pair) for pair in zip(frames[first[~near]], frames[second[~near]], strict=True)}
+    assert len(seen) == 30 * 29 / 2 - 29
+
+
+def test_training_never_looks_at_held_out_views_nor_leaves_the_device():
+    x = np.random.default_rng(0).standard_normal((30, 4), dtype=np.float32)
+    pairs, config = CHAIN[(CHAIN < 20).all(1)], Config(hidden=3, near=5, steps=5)
+    plain, _ = train_embedding(to_device(x), pairs, config, seed=2)
+    x[20:] = np.nan
+    with in_use():
+        found, _ = train_embedding(to_device(x), pairs, config, seed=2)
+    for name, value in found.items():
+        assert type(value) is np.ndarray
+        np.testing.assert_allclose(value, plain[name], rtol=1e-5, atol=1e-7)
+
+
+def test_normalise():
+    views, training = np.random.default_rng(0).integers(256, size=(20, 3, 3), dtype=np.uint8), np.arange(20) < 15
+    x = normalise(views, training)
+    assert x.shape == (20, 9) and x.dtype == np.float32
+    np.testing.assert_allclose(x[training].mean(0), 0, atol=1e-6)
+    assert (x[training] ** 2).sum(1).mean() == pytest.approx(9, rel=1e-5)
+    flat = views.reshape(20, -1).astype(float)
+    ratio = np.linalg.norm(x[1:] - x[0], axis=1) / np.linalg.norm(flat[1:] - flat[0], axis=1)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)  # one scale for every pixel
+    views[15:] = 0
+    np.testing.assert_array_equal(normalise(views, training)[:15], x[:15])
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: drlim(np.eye(2), np.eye(2)[:1], np.ones(2, bool), 1.0), "must both be"),
+        (lambda: drlim(np.eye(2), np.eye(2), np.ones(2, int), 1.0), "bool, not int64"),
+        (lambda: drlim(np.eye(2), np.eye(2), np.ones(2, bool), 0.0), "margin must be positive"),
+        (lambda: Config(far=0), "at least 1"),
+        (lambda: Config(margin=math.inf), "positive and finite"),
+        (lambda: train_embedding(np.zeros((3, 2)), [[0, 3]], Config(), 0), "indices of the 3 views"),
+    ],
+)
+def test_one_sentence_for_what_cannot_be(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+# The plane
+
+
+@pytest.fixture
+def rendered(tmp_path_factory, monkeypatch):
+    """SLOWAE_DATA of this run of the tests; main() leaves the backend as it is."""
+    monkeypatch.setenv("SLOWAE_DATA", str(tmp_path_factory.getbasetemp() / "plane"))
+    monkeypatch.setattr(backend, "_chosen", backend._chosen)
+
+
+def test_the_coarse_plane_unrolls(rendered):
+    """Ten-degree steps, three seconds: the angles come out, from the neighbours alone."""
+    views, yaw, roll = plane.load(10)
+    everything = np.ones(len(views), bool)
+    x = to_device(normalise(views, everything))
+    config = Config(hidden=50, near=50, far=10, steps=200)  # coarse steps pull harder: more far pairs
+    params, history = train_embedding(x, plane.neighbours(10), config, seed=0)
+    start = init_params(np.random.default_rng(0), 9216, 50)
+    before, after = (
+        measures.linear_map(to_host(embed(to_device(p), x)), np.column_stack([yaw, roll]), everything, everything)[0]
+        for p in (start, params)
+    )
+    assert history[-1]["loss"] < history[0]["loss"] and before.min() < 0.5 and after.min() > 0.9
+
+
+WORDS = "plane --step 15 --hidden 5 --near 5 --steps 3 --out".split()
+
+
+def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, monkeypatch):
+    assert main([*WORDS, str(tmp_path)]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {*"figure_1a.png figure_1b.png unrolling.gif embedding.npz results.json cache .lock".split()}
+    with np.load(tmp_path / "embedding.npz") as archive:
+        first = dict(archive)
+    assert {n: v.shape for n, v in first.items()} == dict(z_start=(36, 2), z_end=(36, 2), yaw=(36,), roll=(36,))
+    results = json.loads((tmp_path / "results.json").read_text())
+    training, _ = plane.split(np.random.default_rng(0), 15, 0.2)
+    assert results["end"] == measures.judge(first["z_end"], np.column_stack([first["yaw"], first["roll"]]), training)
+    assert results["seed"] == 0 and results["settings"]["hidden"] == 5 and results["settings"]["held_out"] == 0.2
+    monkeypatch.setattr(plots, "save", lambda *_: None)
+    monkeypatch.setattr(plots_plane, "unrolling", lambda *_: None)
+    (kept,) = (tmp_path / "cache").iterdir()
+    before = kept.read_bytes()
+    for changed, same in (([], True), (["--held-out", "0.3"], False), (["--margin", "3"], False)):
+        assert main([*WORDS, str(tmp_path), *changed]) == 0
+        with np.load(tmp_path / "embedding.npz") as archive:
+            assert np.array_equal(archive["z_end"], first["z_end"]) == same
+        assert kept.read_bytes() == before
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_the_sweep_goes_on(rendered, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "SWEEP", [{}, {"margin": 4.0}])
+    monkeypatch.setattr(command, "SEEDS", 2)
+    monkeypatch.setattr(plots, "save", lambda *_: None)
+    assert main([*WORDS, str(tmp_path), "--sweep"]) == 0
+    first = json.loads((tmp_path / "sweep.json").read_text())
+    found = [(row["setting"], row["seed"]) for row in first["runs"]]
+    assert found == [("as it comes", 0), ("as it comes", 1), ("margin 4.0", 0)]
+    assert "margin 4.0" in capsys.readouterr().out
+    monkeypatch.setattr(method, "loss_and_gradients", None)  # nothing is trained again
+    assert main([*WORDS, str(tmp_path), "--sweep"]) == 0
+    assert json.loads((tmp_path / "sweep.json").read_text()) == first

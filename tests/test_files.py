@@ -1,11 +1,15 @@
-"""What stood there before survives every failure, and nothing but arrays is ever read."""
+"""What stood there before survives every failure, one run at a time writes, and nothing but arrays is ever read."""
 
 import errno
 import io
 import json
+import multiprocessing
 import os
 import pickle
 import resource
+import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,49 +25,80 @@ def only(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_arrays_come_back_as_they_were(tmp_path):
+def refuse(code, kind=OSError):
+    """A function of the system that fails so."""
+
+    def refused(*_, **__):
+        raise kind(code, os.strerror(code))
+
+    return refused
+
+
+# Writing
+
+
+def test_arrays_and_groups_of_them_come_back_as_they_were(tmp_path):
     path = tmp_path / "new" / "folder" / "arrays.npz"
-    files.write_arrays(path, ARRAYS)
-    back = files.read_arrays(path)
-    assert back.keys() == ARRAYS.keys()
-    for name, value in ARRAYS.items():
-        np.testing.assert_array_equal(back[name], value)
-        assert back[name].dtype == value.dtype
-    assert only(path.parent) == ["arrays.npz"]
+    groups = {"a": ARRAYS, "a/c": {"W": np.ones((2, 3), np.float32)}}
+    files.write_groups(path, groups)
+    files.write_groups(path, groups)  # over what is there
+    back = files.read_groups(path)
+    assert back.keys() == groups.keys() and only(path.parent) == ["arrays.npz"]
+    for group, arrays in groups.items():
+        assert back[group].keys() == arrays.keys()
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(back[group][name], value)
+            assert back[group][name].dtype == value.dtype
 
 
-def test_json_is_json_and_replaces_what_was_there(tmp_path):
+def test_what_is_no_json_leaves_what_was_there(tmp_path):
     path = tmp_path / "results.json"
     for value in ({"temporal_auc": {"pixels": 0.5}}, {"seconds": 1.25, "peak_mb": None}):
         files.write_json(path, value)
-        assert json.loads(path.read_text()) == value
-    with pytest.raises(TypeError):
-        files.write_json(path, {"an array is not JSON": np.zeros(2)})
-    assert json.loads(path.read_text()) == value
-    assert only(tmp_path) == ["results.json"]
+        assert json.loads(path.read_text()) == files.read_json(path) == value
+    for bad, error in ((np.zeros(2), TypeError), (float("nan"), ValueError), (float("inf"), ValueError)):
+        with pytest.raises(error):
+            files.write_json(path, {"bad": bad})
+    assert files.read_json(path) == value and only(tmp_path) == ["results.json"]
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "arrays.npz"
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError, None])
+def test_a_file_has_its_name_only_when_whole(tmp_path, stop, monkeypatch):
+    path, synced = tmp_path / "arrays.npz", []
     path.write_bytes(b"before")
-    for stop in (KeyboardInterrupt, ValueError):
-        with pytest.raises(stop), files.replacing(path) as file:
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
+    try:
+        with files.replacing(path) as file:
             file.write(b"half of what")
             assert path.read_bytes() == b"before"
-            raise stop
-        assert path.read_bytes() == b"before"
-        assert only(tmp_path) == ["arrays.npz"]
+            if stop:
+                raise stop
+    except BaseException as error:
+        assert type(error) is stop
+    assert path.read_bytes() == (b"before" if stop else b"half of what") and only(tmp_path) == ["arrays.npz"]
+    assert synced == ([] if stop else [b"before"])  # on the disk first, or a power cut would leave it empty
+
+
+def test_temporary_names_cannot_be_foreseen_and_follow_no_link(tmp_path, monkeypatch):
+    names = []
+    for _ in range(2):
+        with files.replacing(tmp_path / "a.npz"):
+            names += [name for name in only(tmp_path) if files.PART.fullmatch(name)]
+    assert len(set(names)) == 2
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0" * 16)
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / f".b.npz.{'0' * 16}.part").symlink_to(mine)
+    with pytest.raises(OSError, match=r"cannot write .*b.npz: File exists"):
+        files.write_arrays(tmp_path / "b.npz", ARRAYS)
+    assert mine.read_text() == "mine" and not (tmp_path / "b.npz").exists()
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
     path = tmp_path / "arrays.npz"
     files.write_arrays(path, ARRAYS)
-    before = path.read_bytes()
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    before, full = path.read_bytes(), refuse(errno.ENOSPC)
     if step == "write":
         monkeypatch.setattr(np, "savez", lambda file, **_: (file.write(b"PK" * 99), full()))
     else:
@@ -71,9 +106,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
     with pytest.raises(OSError, match=r"cannot write .*arrays.npz: No space left on device; .* untouched") as caught:
         files.write_arrays(path, {"y": np.zeros(3)})
     assert len(str(caught.value).splitlines()) == 1
-    monkeypatch.undo()
-    assert path.read_bytes() == before
-    assert only(tmp_path) == ["arrays.npz"]
+    assert path.read_bytes() == before and only(tmp_path) == ["arrays.npz"]
 
 
 def test_a_write_that_the_system_cuts_short_loses_nothing(tmp_path):
@@ -88,15 +121,19 @@ def test_a_write_that_the_system_cuts_short_loses_nothing(tmp_path):
             files.write_arrays(path, {"x": np.zeros(20_000), "y": np.zeros(20_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_bytes() == before
-    assert only(tmp_path) == ["arrays.npz"]
+    assert path.read_bytes() == before and only(tmp_path) == ["arrays.npz"]
 
 
-def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+def test_a_file_in_place_of_a_folder_or_a_folder_of_a_file_is_named(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(OSError, match=r"cannot write .*runs/results.json: .*untouched"):
-        files.write_json(tmp_path / "runs" / "results.json", {})
-    assert (tmp_path / "runs").read_text() == "a file"
+    (tmp_path / "a.json").mkdir()
+    for path in (tmp_path / "runs" / "results.json", tmp_path / "a.json"):
+        with pytest.raises(OSError, match=rf"cannot write {path}: .*untouched"):
+            files.write_json(path, {})
+    assert (tmp_path / "runs").read_text() == "a file" and only(tmp_path) == ["a.json", "runs"]
+
+
+# Reading
 
 
 class Trap:
@@ -119,11 +156,6 @@ def test_pickles_are_refused(tmp_path):
         with pytest.raises(ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it"):
             files.read_arrays(path)
         assert not sprung.exists()
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing.npz: no such file"):
-        files.read_arrays(tmp_path / "nothing.npz")
 
 
 def npz(**arrays):
@@ -150,6 +182,13 @@ def test_what_is_no_npz_is_named(tmp_path, data):
         files.read_arrays(tmp_path / "bad.npz")
 
 
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_json_is_named(tmp_path, data):
+    (tmp_path / "bad.json").write_bytes(data)
+    with pytest.raises(ValueError, match=r"bad.json is damaged; delete it and start afresh"):
+        files.read_json(tmp_path / "bad.json")
+
+
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255), st.booleans())
 def test_a_damaged_npz_never_gives_wrong_numbers(tmp_path_factory, place, flip, cut):
     """One byte changed, or the end cut off: it is refused in a sentence, or every array is as it was."""
@@ -167,12 +206,113 @@ def test_a_damaged_npz_never_gives_wrong_numbers(tmp_path_factory, place, flip, 
         np.testing.assert_array_equal(back[name], ARRAYS[name])
 
 
-def test_groups_of_arrays_come_back(tmp_path):
-    groups = {"a": {"W": np.ones((2, 3), np.float32), "b": np.zeros(2)}, "a/c": {"W": np.arange(4)}}
-    files.write_groups(tmp_path / "groups.npz", groups)
-    found = files.read_groups(tmp_path / "groups.npz")
-    assert found.keys() == groups.keys()
-    for group, arrays in groups.items():
-        assert found[group].keys() == arrays.keys()
-        for name, value in arrays.items():
-            np.testing.assert_array_equal(found[group][name], value)
+@pytest.mark.parametrize("read", [files.read_arrays, files.read_json])
+@pytest.mark.parametrize(
+    ("failure", "error", "said"),
+    [
+        (refuse(errno.EACCES, PermissionError), OSError, "cannot read {}: Permission denied; the file itself may be"),
+        (refuse(errno.ENFILE), OSError, "cannot read {}: Too many open files in system; the file itself may be sound"),
+        (refuse(errno.EIO), OSError, "cannot read {}: Input/output error; the file itself may be sound"),
+        (refuse(errno.ENOMEM, MemoryError), MemoryError, "{} does not fit into memory"),
+    ],
+)
+def test_only_damage_is_called_damage(tmp_path, monkeypatch, read, failure, error, said):
+    path = tmp_path / "a.npz"
+    path.write_bytes(WHOLE)
+    monkeypatch.setattr(Path, "read_bytes", failure)
+    with pytest.raises(error, match=f"^{said.format(path)}"):
+        read(path)
+
+
+def test_memory_a_missing_file_and_a_folder_are_not_called_damage(tmp_path, monkeypatch):
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"nothing.npz: no such file"):
+        files.read_arrays(tmp_path / "nothing.npz")
+    with pytest.raises(OSError, match=r"cannot read .*folder.npz: Is a directory"):
+        files.read_arrays(tmp_path / "folder.npz")
+    files.write_arrays(tmp_path / "a.npz", ARRAYS)
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", refuse(errno.ENOMEM, MemoryError))
+    with pytest.raises(MemoryError, match=r"a.npz does not fit into memory"):
+        files.read_arrays(tmp_path / "a.npz")
+
+
+# One run at a time
+
+
+def hold(folder):
+    with files.claim(folder):
+        (folder / "held").touch()
+        time.sleep(60)
+
+
+def test_a_second_run_is_kept_out_until_the_first_ends_or_dies(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path,))
+    process.start()
+    while not (tmp_path / "held").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    part = tmp_path / f".a.npz.{'0' * 16}.part"
+    part.touch()
+    with pytest.raises(ValueError, match=rf"^another run is at work in {tmp_path}; wait for it, or .* --out$"):
+        with files.claim(tmp_path):
+            pass
+    assert part.exists()  # the other one may be writing it
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    for _ in range(2):
+        with files.claim(tmp_path):
+            assert not part.exists() and (tmp_path / "held").exists()
+
+
+def test_a_claim_sweeps_up_what_killed_runs_left_and_nothing_else(tmp_path):
+    ours = [f".a.npz.{'0a' * 8}.part", f"cache/.b.json.{'f' * 16}.part"]
+    others = [".notes.part", f"a.{'0' * 16}.part", f".a.{'0' * 15}.part", f"run/.a.npz.{'0' * 16}.part", "a.npz"]
+    for name in ours + others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with files.claim(tmp_path):
+        pass
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {".lock", *others}
+
+
+def test_a_run_that_is_refused_leaves_no_new_folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for folder in (tmp_path / "a" / "b", tmp_path / "mine"):
+        with pytest.raises(ValueError, match="refused"), files.claim(folder):
+            assert folder.is_dir()
+            raise ValueError("refused")
+    assert only(tmp_path) == ["mine"] and only(tmp_path / "mine") == []
+    with files.claim(tmp_path / "a" / "b") as folder:
+        (folder / "kept").touch()
+    assert only(folder) == [".lock", "kept"]
+
+
+def test_a_folder_that_cannot_be_had_is_named(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(OSError, match=rf"cannot write into {tmp_path}/a/b: Not a directory; give another --out"):
+        with files.claim(tmp_path / "a" / "b"):
+            pass
+
+
+# What a cached file depends on
+
+
+def test_checksums_tell_arrays_apart():
+    x = np.arange(6, dtype=np.float32)
+    y = np.ones(2)
+    different = [x, x.reshape(2, 3), x.astype(float), x.view(np.int32), -x, x[::-1], x[:0], x[:0].reshape(0, 3)]
+    different += [{"x": x, "y": y}, {"x": y, "y": x}, {"x": x}, {"y": x}, {"x": x, "z": y}]
+    assert len({files.checksum(arrays) for arrays in different}) == len(different)
+    assert files.checksum({"y": y, "x": x}) == files.checksum({"x": x, "y": y})
+    assert files.checksum(np.stack([x, x], 1)[:, 0]) == files.checksum(x)
+
+
+def test_keys_tell_settings_apart(monkeypatch):
+    different = [{"a": 1}, {"a": 2}, {"a": "1"}, {"b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 1}, [1, 2], [2, 1]]
+    keys = [files.key(depends) for depends in different]
+    monkeypatch.setattr(files, "__version__", "another")
+    assert len({*keys, files.key({"a": 1})}) == len(different) + 1
+    assert files.key({"b": 2, "a": (1, 2)}) == files.key({"a": [1, 2], "b": 2})
+    with pytest.raises(ValueError):
+        files.key({"a": float("nan")})

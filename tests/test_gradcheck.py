@@ -4,20 +4,14 @@ import numpy as np
 import pytest
 from strategies import off_zero
 
+from slowae import layers
 from slowae.conv import conv_backward, conv_forward
 from slowae.gradcheck import check_gradients
-from slowae.layers import (
-    l2_pool_backward,
-    l2_pool_forward,
-    linear_backward,
-    linear_forward,
-    relu_backward,
-    relu_forward,
-)
+from slowae.layers import l2_pool_backward, linear_backward, linear_forward, relu_backward, relu_forward
 
 
 def pool(h):
-    return l2_pool_forward(h, 4, 2)
+    return layers.l2_pool_forward(h, 4, 2)
 
 
 def missing_root(dz, cache):
@@ -47,6 +41,8 @@ PLANTED = {
     "pool twice": (pool, wrong(l2_pool_backward, 0, lambda g: 2 * g), {"h": (1, 4, 4, 8)}, "dh"),
     "relu without its mask": (relu_forward, lambda dh, cache: dh, {"a": (4, 4)}, "da"),
     "relu off by 1e-4": (relu_forward, wrong(relu_backward, 0, lambda g: 1.0001 * g), {"a": (4, 4)}, "da"),
+    "relu forgotten": (relu_forward, lambda dh, cache: 0 * dh, {"a": (4, 4)}, "da"),
+    "relu not a number": (relu_forward, lambda dh, cache: np.nan * dh, {"a": (4, 4)}, "da"),
     "linear, dout transposed": (linear_forward, transposed_dout, LINEAR, "dx"),
     "linear, dW transposed": (linear_forward, wrong(linear_backward, 1, np.transpose), LINEAR, "dW"),
     "conv, dW off by 1e-4": (conv_forward, wrong(conv_backward, 1, lambda g: g * 1.0001), CONV, "dW"),
@@ -60,8 +56,25 @@ def test_planted_errors_are_caught_by_name(name):
     forward, backward, shapes, culprit = PLANTED[name]
     rng = np.random.default_rng(0)
     arrays = {key: off_zero(rng, shape) for key, shape in shapes.items()}
-    with pytest.raises(AssertionError, match=f"^{culprit} "):
+    with pytest.raises(AssertionError, match=f"^{culprit} (is wrong|has shape)"):
         check_gradients(forward, backward, arrays, rng)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_size_does_not_matter_as_long_as_it_is_one(size):
+    rng = np.random.default_rng(0)
+    check_gradients(lambda x: (size * x, None), lambda d, _: size * d, {"x": rng.standard_normal(4)}, rng)
+    with pytest.raises(AssertionError, match="dx is wrong"):
+        check_gradients(lambda x: (size * x, None), lambda d, _: 1.0001 * size * d, {"x": np.ones(4)}, rng)
+
+
+@pytest.mark.parametrize("slope", [0, 1, 1.0001, 2])
+def test_where_rounding_hides_the_gradient_it_does_not_pass(slope):
+    """The opposite entries, too: their sum, which is small, is as far off as they are."""
+    constant = 1e12 * np.array([1, -1, 1, -1])
+    rng = np.random.default_rng(0)
+    with pytest.raises(AssertionError, match="dx cannot be checked: rounding"):
+        check_gradients(lambda x: (x + constant, None), lambda d, _: slope * d, {"x": np.ones(4)}, rng)
 
 
 def test_float32_is_refused():

@@ -1,4 +1,4 @@
-"""linear, ReLU, L2 pooling: finite differences, plain loops, kinks, silent groups."""
+"""The layers: finite differences, plain loops, kinks, silent groups, scale, and what they refuse."""
 
 import numpy as np
 import pytest
@@ -6,36 +6,88 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import off_zero, pooled_shapes, seeds
 
+from slowae import layers
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
-from slowae.layers import (
-    batch_norm_backward,
-    batch_norm_forward,
-    l2_pool_backward,
-    l2_pool_forward,
-    linear_backward,
-    linear_forward,
-    relu_backward,
-    relu_forward,
-)
+from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
+
+# Every layer, and the shapes of its arguments.
+LAYERS = {
+    "linear": {"x": (3, 4), "W": (4, 2), "b": (2,)},
+    "linear_decode": {"h": (3, 2), "W_d": (4, 2)},
+    "relu": {"a": (2, 3, 4)},
+    "l2_pool": {"h": (2, 4, 4, 8)},
+    "batch_norm": {"a": (5, 2, 3), "b": (3,)},
+}
+EVERY = pytest.mark.parametrize("name", LAYERS)
 
 
-@given(st.tuples(*[st.integers(1, 5)] * 3), seeds)
-def test_linear_gradients(sizes, seed):
-    rng, (N, D, K) = np.random.default_rng(seed), sizes
-    arrays = {"x": rng.standard_normal((N, D)), "W": rng.standard_normal((D, K)), "b": rng.standard_normal(K)}
-    check_gradients(linear_forward, linear_backward, arrays, rng)
+def layer(name):
+    forward, backward = (getattr(layers, f"{name}_{way}") for way in ("forward", "backward"))
+    return (lambda h: forward(h, 4, 2), backward) if name == "l2_pool" else (forward, backward)
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), seeds)
-def test_relu_gradients(shape, seed):
+def draw(name, seed, dtype=float):
     rng = np.random.default_rng(seed)
-    check_gradients(relu_forward, relu_backward, {"a": off_zero(rng, shape)}, rng)
+    return {key: off_zero(rng, shape).astype(dtype) for key, shape in LAYERS[name].items()}
+
+
+@EVERY
+@given(seeds)
+def test_gradients(name, seed):
+    check_gradients(*layer(name), draw(name, seed), np.random.default_rng(seed))
+
+
+@given(pooled_shapes(), seeds)
+def test_l2_pool_gradients(shapes, seed):
+    (shape, group, size), rng = shapes, np.random.default_rng(seed)
+    check_gradients(lambda h: l2_pool_forward(h, group, size), l2_pool_backward, {"h": off_zero(rng, shape)}, rng)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_stays_and_arguments_do_not_change(name, dtype):
+    (forward, backward), arrays = layer(name), draw(name, 0, dtype)
+    moved = to_device({key: value.copy() for key, value in arrays.items()})
+    out, cache = forward(**moved)
+    dout = 2 * out
+    grads = backward(dout, cache)
+    assert {value.dtype for value in (out, *(grads if isinstance(grads, tuple) else [grads]))} == {np.dtype(dtype)}
+    for key, value in arrays.items():
+        np.testing.assert_array_equal(to_host(moved[key]), value)
+    np.testing.assert_array_equal(to_host(dout), 2 * to_host(out))
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float16])
+def test_what_is_not_float32_or_float64_is_refused_by_name(name, dtype):
+    (forward, backward), arrays = layer(name), draw(name, 0)
+    for key, value in arrays.items():
+        with pytest.raises(ValueError, match=f"{key} {np.dtype(dtype)}.*convert with .astype"):
+            forward(**arrays | {key: value.astype(dtype)})
+    out, cache = forward(**arrays)
+    with pytest.raises(ValueError, match=f"^float32 or float64 is needed.* d[a-z_]+ {np.dtype(dtype)}"):
+        backward(np.ones(out.shape, dtype), cache)
+
+
+def test_linear_decode_is_the_transpose_of_linear():
+    x, W, _ = draw("linear", 0).values()
+    h = np.random.default_rng(1).standard_normal((3, 2))
+    a, x_hat = layers.linear_forward(x, W, np.zeros(2))[0], layers.linear_decode_forward(h, W)[0]
+    np.testing.assert_allclose((a * h).sum(), (x * x_hat).sum())
+    np.testing.assert_allclose(a, [[sum(x[n] * W[:, k]) for k in range(2)] for n in range(3)])
+
+
+def test_linear_weight_gradients_alone_are_the_same():
+    arrays = draw("linear", 0)
+    a, cache = layers.linear_forward(**arrays)
+    alone, all_three = layers.linear_backward_weights(a, cache), layers.linear_backward(a, cache)
+    for one, other in zip(alone, all_three[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_relu_at_the_kink_is_flat():
-    a = to_device(np.array([-1.0, 0.0, 2.0]))
-    h, cache = relu_forward(a)
+    h, cache = relu_forward(to_device(np.array([-1.0, 0.0, 2.0])))
     assert to_host(h).tolist() == [0, 0, 2]
     assert to_host(relu_backward(to_device(np.full(3, 5.0)), cache)).tolist() == [0, 0, 5]
 
@@ -51,18 +103,9 @@ def test_l2_pool_equals_the_loop(shapes, seed):
     np.testing.assert_allclose(to_host(found), np.sqrt(z), rtol=1e-12, atol=1e-12)
 
 
-@given(pooled_shapes(), seeds)
-def test_l2_pool_gradients(shapes, seed):
-    shape, group, size = shapes
-    rng = np.random.default_rng(seed)
-    check_gradients(lambda h: l2_pool_forward(h, group, size), l2_pool_backward, {"h": off_zero(rng, shape)}, rng)
-
-
-@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2, 4]), seeds)
-def test_l2_pool_of_vectors_is_that_of_single_places(N, groups, group, seed):
-    h = to_device(np.random.default_rng(seed).standard_normal((N, groups * group)))
-    z, cache = l2_pool_forward(h, group)
-    z_places, cache_places = l2_pool_forward(h[:, None, None], group, 1)
+def test_l2_pool_of_vectors_is_that_of_single_places():
+    h = to_device(draw("l2_pool", 0)["h"][0, 0])
+    (z, cache), (z_places, cache_places) = l2_pool_forward(h, 4), l2_pool_forward(h[:, None, None], 4)
     np.testing.assert_array_equal(to_host(z), to_host(z_places)[:, 0, 0])
     dh, dh_places = l2_pool_backward(z, cache), l2_pool_backward(z_places, cache_places)
     np.testing.assert_array_equal(to_host(dh), to_host(dh_places)[:, 0, 0])
@@ -78,14 +121,19 @@ def test_a_silent_group_has_gradient_zero_not_nan():
     np.testing.assert_allclose(dh[..., 4:], 0.25)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_stays_and_arguments_do_not_change(dtype):
-    h = np.random.default_rng(0).standard_normal((2, 4, 4, 8)).astype(dtype)
-    before, h = h.copy(), to_device(h)
-    z, cache = l2_pool_forward(h, 4, 2)
-    a, relu_cache = relu_forward(h)
-    assert {v.dtype for v in (z, l2_pool_backward(z, cache), a, relu_backward(h, relu_cache))} == {np.dtype(dtype)}
-    np.testing.assert_array_equal(to_host(h), before)
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_l2_pool_where_squares_leave_float32(scale):
+    h = draw("l2_pool", 0, np.float32)["h"]
+    (z, cache), (z_scaled, cache_scaled) = l2_pool_forward(h, 4, 2), l2_pool_forward(h * np.float32(scale), 4, 2)
+    np.testing.assert_allclose(z_scaled / np.float32(scale), z, rtol=1e-5)
+    np.testing.assert_allclose(l2_pool_backward(z, cache_scaled), l2_pool_backward(z, cache), rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_none_stays_in_its_group(value):
+    h = np.ones((1, 2))
+    h[0, 0] = value
+    np.testing.assert_array_equal(l2_pool_forward(h, 1)[0], h)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +141,10 @@ def test_dtype_stays_and_arguments_do_not_change(dtype):
     [
         ((1, 4, 4, 6), 4, 2, "groups of 4"),
         ((1, 3, 4, 8), 4, 2, "2 x 2"),
+        ((1, 4, 3, 8), 4, 2, "2 x 2"),
         ((2, 8), 4, 2, "must be"),
         ((8,), 4, 1, "must be"),
+        *(((1, 4, 4, 8), *bad, "at least 1") for bad in ((0, 1), (-2, 1), (4, 0), (4, -2))),
     ],
 )
 def test_pool_refuses_what_does_not_divide(shape, group, size, complaint):
@@ -102,11 +152,19 @@ def test_pool_refuses_what_does_not_divide(shape, group, size, complaint):
         l2_pool_forward(np.zeros(shape), group, size)
 
 
-def test_linear_refuses_shapes_and_dtypes():
+@pytest.mark.parametrize(
+    ("forward", "shapes"),
+    [
+        (layers.linear_forward, [(2, 3), (4, 5), (5,)]),
+        (layers.linear_forward, [(2, 3), (3, 5), (4,)]),
+        (layers.linear_decode_forward, [(2, 3), (3, 4)]),
+        (layers.batch_norm_forward, [(4, 3), (2,)]),
+        (layers.batch_norm_forward, [(0, 3), (3,)]),
+    ],
+)
+def test_shapes_that_do_not_fit_get_a_sentence(forward, shapes):
     with pytest.raises(ValueError, match="must be"):
-        linear_forward(np.zeros((2, 3)), np.zeros((4, 5)), np.zeros(5))
-    with pytest.raises(ValueError, match="dtype"):
-        linear_forward(np.zeros((2, 3), np.float32), np.zeros((3, 5)), np.zeros(5))
+        forward(*map(np.zeros, shapes))
 
 
 @given(st.sampled_from([(4,), (3, 2, 2)]), st.integers(1, 3), seeds)
@@ -118,27 +176,6 @@ def test_batch_norm_equals_the_loop(rows, K, seed):
         values = a[..., k].ravel().tolist()
         mean = sum(values) / len(values)
         variance = sum((value - mean) ** 2 for value in values) / len(values)
-        for place in np.ndindex(rows):
-            expected[(*place, k)] = (a[(*place, k)] - mean) / (variance + 1e-5) ** 0.5 + b[k]
-    out, _ = batch_norm_forward(to_device(a), to_device(b))
+        expected[..., k] = (a[..., k] - mean) / (variance + 1e-5) ** 0.5 + b[k]
+    out, _ = layers.batch_norm_forward(to_device(a), to_device(b))
     np.testing.assert_allclose(to_host(out), expected, rtol=1e-9, atol=1e-9)
-
-
-@given(st.sampled_from([(4,), (3, 2, 2)]), st.integers(1, 3), seeds)
-def test_batch_norm_gradients(rows, K, seed):
-    rng = np.random.default_rng(seed)
-    arrays = {"a": 3 * rng.standard_normal((*rows, K)) + 5, "b": rng.standard_normal(K)}
-    check_gradients(batch_norm_forward, batch_norm_backward, arrays, rng)
-
-
-def test_batch_norm_takes_away_shift_and_scale_and_leaves_its_input():
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((50, 3)), np.array([0.0, 1.0, -2.0])
-    before = a.copy()
-    out = to_host(batch_norm_forward(to_device(a), to_device(b))[0])
-    np.testing.assert_array_equal(a, before)
-    np.testing.assert_allclose(out.mean(0), b, atol=1e-12)
-    moved = to_host(batch_norm_forward(to_device(100 * a + 7), to_device(b))[0])
-    np.testing.assert_allclose(moved, out, atol=1e-4)
-    flat = to_host(batch_norm_forward(to_device(np.full((5, 3), 2.0)), to_device(b))[0])
-    np.testing.assert_allclose(flat, np.tile(b, (5, 1)))  # a map that never changes is its bias

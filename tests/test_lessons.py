@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from slowae.exercises import NotRight
-from tests.lessons import FOLDER, LESSONS, answer, cells, imported, written_out
+from slowae.exercises import NotRight, solution
+from tests.lessons import FOLDER, LESSONS, answer, cells, imported
 
 LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
@@ -54,8 +54,8 @@ def wrong_answers(function, run_check):
             yield f"leaves array {i} of its arguments too large by a hundredth", overdone
         return
     parts = outs[0] if isinstance(outs[0], tuple) else (outs[0],)
-    # What forward keeps for backward is its own affair.
-    for part in range(1 if function.__name__.endswith("_forward") else len(parts)):
+    forward = function.__name__.endswith("_forward")
+    for part in range(1 if forward else len(parts)):
 
         def scaled(*args, part=part, **kwargs):
             out = function(*args, **kwargs)
@@ -71,22 +71,41 @@ def wrong_answers(function, run_check):
         return out
 
     yield "writes into its argument", spoiling
+    yield "returns a list", lambda *args, **kwargs: [function(*args, **kwargs)]
+    yield "returns a tuple of one", lambda *args, **kwargs: (function(*args, **kwargs),)
+    if forward:
+        yield "keeps nothing for backward", lambda *args, **kwargs: (function(*args, **kwargs)[0], None)
+
+
+# Answers that fit some sizes only, or some numbers, by the names of the exercises.
+NARROW = {
+    "im2col": ("F // 2, array_module", "1, array_module"),
+    "col2im": ("F // 2", "1"),
+    "l2_pool_forward": ("group))", "4))"),
+    "l2_pool_backward": ("repeat(group", "repeat(4"),
+    "circular_spread": ("reshape(-1, group)", "reshape(-1, 4)"),
+    "colour_histogram": ("minlength=bins**3", "minlength=512"),
+    "sparsity": ("xp.sign(h)", "h / xp.abs(h)"),
+    "drlim": (" + (distance == 0)", ""),
+    "group_similarity": ("float(similarity[same", "(similarity[same"),
+}
 
 
 @LESSON
 def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.chdir(FOLDER)
-    space, sources, others = {"__name__": "__main__"}, cells(path), written_out(path)
+    monkeypatch.setenv("SLOWAE_STATIC", "1")
+    space, sources = {"__name__": "__main__"}, cells(path)
     for source, following in zip(sources, [*sources[1:], ""], strict=True):
-        solution = answer(source)
+        function = answer(source)
         run(source, space, path)
-        if not solution:
+        if not function:
             plt.close("all")
             continue
-        name = solution.__name__
+        name = function.__name__
         assert list(inspect.signature(space[name]).parameters.values()) == list(
-            inspect.signature(solution).parameters.values()
+            inspect.signature(function).parameters.values()
         ), f"{name} has another signature than the package's"
         with pytest.raises(NotRight, match=f"{name} (returns|changes) nothing yet"):
             run(following, space, path)
@@ -95,15 +114,27 @@ def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
             candidate.__name__, space[name] = name, candidate
             run(following, space, path)
 
-        for what, wrong in wrong_answers(solution, run_check):
+        for what, wrong in wrong_answers(function, run_check):
             with pytest.raises(NotRight, match=name):
                 run_check(wrong)
                 pytest.fail(f"{path.stem}: {name}, {what}, passes its check")
-        if name in others:
-            run(others.pop(name), space, path)
-            run(following, space, path)
+        check_what_is_shown(function, following, space, path)
         run(imported(source), space, path)
-    assert not others, "an answer without its exercise"
+
+
+def check_what_is_shown(function, following, space, path):
+    """The solution runs where it is pasted, and one that fits some sizes only does not pass."""
+    shown, name = solution(function).data, function.__name__
+    pasted = dict(space)
+    run(shown, pasted, path)
+    assert pasted[name] is not function
+    run(following, pasted, path)
+    if name in NARROW:
+        right, wrong = NARROW[name]
+        assert right in shown, f"{name}: the planted answer is out of date"
+        run(shown.replace(right, wrong), pasted, path)
+        with np.errstate(all="ignore"), pytest.raises(NotRight, match=name):
+            run(following, pasted, path)
 
 
 @LESSON
@@ -131,5 +162,7 @@ def test_each_exercise_has_its_check_and_its_solution(path):
     assert 1 <= len(list(filter(None, solutions))) <= 4
     for i, function in enumerate(solutions):
         if function:
-            assert f"({function.__name__}," in sources[i + 1]
-            assert re.fullmatch(rf"# exercises\.solution\((\w+\.)*{function.__name__}\).*", sources[i + 2])
+            assert re.search(rf"\(\s*{function.__name__},", sources[i + 1])
+            show, go_on = sources[i + 2].splitlines()
+            assert re.match(rf"# exercises\.solution\((\w+\.)*{function.__name__}\)  #", show)
+            assert go_on.startswith(f"# {imported(sources[i])}  #")

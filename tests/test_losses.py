@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import off_zero, seeds
 
+from slowae import losses
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
-from slowae.losses import reconstruction, slowness, sparsity
+from slowae.losses import cross_entropy, drlim, reconstruction, slowness, sparsity
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
@@ -19,43 +20,81 @@ def scaled(dout, grad):
 
 
 @given(shapes, seeds)
-def test_reconstruction(shape, seed):
+def test_the_terms_equal_loops_and_their_gradients_the_differences(shape, seed):
     rng = np.random.default_rng(seed)
-    x, x_hat = rng.standard_normal(shape), rng.standard_normal(shape)
-    check_gradients(lambda x_hat: reconstruction(x_hat, to_device(x)), scaled, {"x_hat": x_hat}, rng)
-    by_loop = sum((a - b) ** 2 for a, b in zip(x_hat.ravel(), x.ravel(), strict=True))
-    np.testing.assert_allclose(float(reconstruction(to_device(x_hat), to_device(x))[0]), by_loop)
-
-
-@given(shapes, seeds)
-def test_sparsity(shape, seed):
-    rng = np.random.default_rng(seed)
-    h = off_zero(rng, shape)
-    check_gradients(sparsity, scaled, {"h": h}, rng)
-    np.testing.assert_allclose(float(sparsity(to_device(h))[0]), sum(abs(v) for v in h.ravel()))
-
-
-@given(shapes, seeds)
-def test_slowness(shape, seed):
-    rng = np.random.default_rng(seed)
-    z = rng.standard_normal(shape)
-    z = np.concatenate([z, z + off_zero(rng, shape)])
-    check_gradients(slowness, scaled, {"z": z}, rng)
-    N = shape[0]
-    by_loop = sum(abs(a - b) for a, b in zip(z[:N].ravel(), z[N:].ravel(), strict=True))
-    np.testing.assert_allclose(float(slowness(to_device(z))[0]), by_loop)
+    x, h = rng.standard_normal(shape), off_zero(rng, shape)
+    z = np.concatenate([x, x + h])
+    pairs = list(zip(x.ravel().tolist(), (x + h).ravel().tolist(), strict=True))
+    for term, name, value, expected in (
+        (lambda x_hat: reconstruction(x_hat, to_device(x)), "x_hat", x + h, sum((a - b) ** 2 for a, b in pairs)),
+        (sparsity, "h", h, sum(abs(v) for v in h.ravel().tolist())),
+        (slowness, "z", z, sum(abs(a - b) for a, b in pairs)),
+    ):
+        assert float(term(to_device(value))[0]) == pytest.approx(expected)
+        check_gradients(term, scaled, {name: value}, rng)
 
 
 def test_the_kinks_are_flat():
-    z = to_device(np.array([[1.0, 2.0], [1.0, 3.0]]))
-    value, dz = slowness(z)
+    value, dz = slowness(to_device(np.array([[1.0, 2.0], [1.0, 3.0]])))
     assert float(value) == 1
     assert to_host(dz).tolist() == [[0, -1], [0, 1]]
     assert to_host(sparsity(to_device(np.array([0.0, 2.0])))[1]).tolist() == [0, 1]
 
 
-def test_bad_arguments_get_a_sentence():
-    with pytest.raises(ValueError, match="pairs"):
-        slowness(np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="one shape"):
-        reconstruction(np.zeros((3, 2)), np.zeros((2, 3)))
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_eq_1_where_squares_leave_float32(scale):
+    rng, scale = np.random.default_rng(0), np.float32(scale)
+    z, other = rng.standard_normal((2, 6, 3), dtype=np.float32)
+    near, margin = np.arange(6) < 3, 4.0
+    expected = drlim(z, other, near, margin)
+    found = drlim(scale * z, scale * other, near, margin * float(scale))
+    assert float(found[0] / scale) == pytest.approx(float(expected[0]), rel=1e-5)
+    for one, two in zip(found[1:], expected[1:], strict=True):  # of a distance, which has the scale of z, by z
+        np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+def test_logits_of_any_size_have_a_cross_entropy():
+    for size in (1e3, 1e30):
+        loss, dlogits = cross_entropy(np.array([[size, 0, -size]], np.float32), np.array([1]))
+        assert loss == pytest.approx(size) and dlogits.tolist() == [[1, -1, 0]]
+
+
+Z, NEAR = np.zeros((2, 3)), np.zeros(2, bool)
+CALLS = {  # every public function, with arguments that it takes
+    "drlim": {"z": Z, "z_other": Z, "near": NEAR, "margin": 1.0},
+    "reconstruction": {"x_hat": Z, "x": Z},
+    "sparsity": {"h": Z},
+    "slowness": {"z": Z},
+    "cross_entropy": {"logits": Z, "labels": np.array([0, 2], np.uint8)},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float16])
+@pytest.mark.parametrize("name", CALLS)
+def test_what_is_not_float32_or_float64_is_refused_by_name(name, dtype):
+    for key, value in CALLS[name].items():
+        if value is Z:
+            with pytest.raises(ValueError, match=f"{key} {np.dtype(dtype)}.*convert with .astype"):
+                getattr(losses, name)(**CALLS[name] | {key: Z.astype(dtype)})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("slowness", {"z": np.zeros((3, 2))}, "pairs"),
+        ("reconstruction", {"x": np.zeros((3, 2))}, "one shape"),
+        *(("drlim", {"margin": bad}, f"not {bad}") for bad in (0, -1.0, np.inf, np.nan)),
+        ("drlim", {"z": Z[:0], "z_other": Z[:0], "near": NEAR[:0]}, "one pair or more"),
+        ("drlim", {"z_other": Z[:1]}, "one pair or more"),
+        ("drlim", {"near": np.zeros(2, int)}, "bool"),
+        ("drlim", {"near": NEAR[:1]}, "bool"),
+        *(("cross_entropy", {"labels": np.array([0, bad])}, "between 0 and 2") for bad in (3, -1, 255)),
+        ("cross_entropy", {"labels": np.array([0, 255], np.uint8)}, "between 0 and 2"),
+        ("cross_entropy", {"labels": np.zeros(2)}, "whole numbers"),
+        ("cross_entropy", {"labels": np.zeros(3, int)}, "must be"),
+    ],
+)
+def test_bad_arguments_get_a_sentence(name, change, complaint):
+    getattr(losses, name)(**CALLS[name])
+    with pytest.raises(ValueError, match=complaint):
+        getattr(losses, name)(**CALLS[name] | change)

@@ -1,6 +1,7 @@
 """Clips are found without importing their packages, and no download is taken for whole that is not."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -103,18 +104,30 @@ def test_a_missing_clip_is_named_with_the_remedy(tmp_path, monkeypatch, fault):
 
 
 def test_a_file_or_a_folder_of_videos(tmp_path):
-    names = ["b.MOV", "a.mp4", "notes.txt", "sub/c.webm", "sub/deeper/d.gif", "sub/e.jpg"]
-    for name in names:
+    names = ["b.MOV", "a.mp4", "notes.txt", "sub/c.webm", "sub/deeper/d.gif", "sub/e.jpg", "f.MTS", "g.m2ts", "h.vob"]
+    hidden = [".trash/a.mp4", "sub/.cache/x/b.mp4", "sub/._c.webm"]
+    for name in names + hidden:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.mp4").mkdir()
     assert sources.find_videos(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     found = [path.relative_to(tmp_path).as_posix() for path in sources.find_videos(tmp_path)]
-    assert found == ["a.mp4", "b.MOV", "sub/c.webm", "sub/deeper/d.gif"]
+    assert found == ["a.mp4", "b.MOV", "f.MTS", "g.m2ts", "h.vob", "sub/c.webm", "sub/deeper/d.gif"]
+    assert [path.name for path in sources.find_videos(tmp_path / ".trash")] == ["a.mp4"]  # where one is sent
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_in_circles_end(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.mp4").write_bytes(b"x")
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "self.mp4").symlink_to(tmp_path / "self.mp4")
+    (tmp_path / "b.mp4").symlink_to(tmp_path / "sub" / "a.mp4")
+    assert [path.name for path in sources.find_videos(tmp_path)] == ["b.mp4", "a.mp4"]
 
 
 def test_nothing_there_is_said(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"nowhere: no such file or folder; give --video"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such file or folder, or none you may see; give --video"):
         sources.find_videos(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"holds no video; known endings are .*\.mp4"):
         sources.find_videos(tmp_path)
@@ -172,10 +185,7 @@ def test_what_fails_is_listed_and_a_second_call_completes_it(tmp_path, server, h
     assert list(failed) == ["first.mp4"] and failed["first.mp4"].strip()
     assert "\n" not in failed["first.mp4"]
     kept = parts["first.mp4"][0]["sha256"]
-    assert files_in(tmp_path) == [
-        f"parts/{kept}",
-        "second.mp4",
-    ]  # the part that came whole, and no half of anything
+    assert files_in(tmp_path) == [f"parts/{kept}", "second.mp4"]  # the part that came whole, and no half of anything
     server.behaviour.clear()
     assert sources.fetch(tmp_path, parts) == {}
     assert (tmp_path / "first.mp4").read_bytes() == CONTENT["/a"] + CONTENT["/b"]

@@ -1,25 +1,23 @@
 """The loop: what it minimises, what it logs, and that no interruption changes a single bit."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slowae import backend, files, model, optim, train
+from slowae import files, model, optim, train
 from slowae.backend import array_module, to_device, to_host
+from slowae.train import Checkpoint, Descent
 
-CONFIG = model.Config(alpha=0.3, beta=0.5, size=1)
+CONFIG = model.Config(alpha=0.3, beta=0.5, size=1, rise=0.5)
 
 
-def bowl(params, batch):
+def bowl(params, batch, done):
     """|x - batch|^2 / 2, mean over the batch: its minimum is the batch's mean."""
     difference = params["x"] - batch
     return (difference * difference).sum() / (2 * len(batch)), {"x": difference.mean(0)}
@@ -29,34 +27,44 @@ def around(rng):
     return to_device(np.array([3.0, -2.0]) + 0.1 * rng.standard_normal((8, 2)))
 
 
-def fit_bowl(start=(0.0, 0.0), **options):
-    options = {"steps": 60, "rate": 0.1, "every": 10} | options
-    return train.fit(bowl, {"x": np.array(start)}, around, np.random.default_rng(0), **options)
+def fit_bowl(loss_and_gradients=bowl, draw=around, watch=None, project=None, folder=None, **descent):
+    return train.fit(
+        loss_and_gradients,
+        lambda rng: {"x": np.zeros(2)},
+        draw,
+        Descent(**{"steps": 60, "rate": 0.1, "every": 10} | descent),
+        watch=watch,
+        project=project,
+        checkpoint=folder and Checkpoint(folder, "bowl"),
+    )
 
 
-def fit_equation_2(checkpoint=None, resume=False, stop_after=None, **options):
-    """A small Eq. 2 on random pairs -> params, history; `stop_after` dies there, as in a crash."""
-    rng = np.random.default_rng(1)
-    params = model.init_params(rng, (6, 8))
-    steps = iter(range(10**6))
+def fit_equation_2(folder=None, settings=(), resume=True, shape=(6, 8), at=None, then=None, **descent):
+    """A small Eq. 2 on random pairs -> params, history; `then()` happens while step number `at` is being made."""
+    steps = iter(range(1, 10**6))
 
     def draw(rng):
-        if next(steps) == stop_after:
-            raise MemoryError
-        return to_device(rng.standard_normal((12, 6), dtype=np.float32))
+        if next(steps) == at:
+            then()
+        return to_device(rng.standard_normal((12, shape[0]), dtype=np.float32))
 
-    options = {"steps": 40, "rate": 1e-2, "every": 7} | options
     return train.fit(
-        lambda params, x: model.loss_and_gradients(params, x, CONFIG),
-        params,
+        lambda params, x, done: model.loss_and_gradients(params, x, CONFIG, done),
+        lambda rng: model.init_params(rng, shape),
         draw,
-        rng,
+        Descent(**{"steps": 40, "rate": 1e-2, "every": 7, "optimizer": "adam"} | descent),
         project=optim.project,
         watch=lambda params: {"norm": float(to_host(params["W_e"] ** 2).sum())},
-        checkpoint=checkpoint,
-        resume=resume,
-        **options,
+        checkpoint=folder and Checkpoint(folder, "eq2", dict(settings), resume),
     )
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash():
+    raise MemoryError
 
 
 def assert_same_bits(a, b):
@@ -65,14 +73,26 @@ def assert_same_bits(a, b):
         assert a[name].dtype == b[name].dtype and a[name].tobytes() == b[name].tobytes(), name
 
 
+def without_seconds(history):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+def assert_same_run(a, b):
+    assert_same_bits(a[0], b[0])
+    assert without_seconds(a[1]) == without_seconds(b[1])
+
+
+def only(folder):
+    """The one file in a folder."""
+    (path,) = folder.iterdir()
+    return path
+
+
+def state_of(path):
+    return json.loads(str(files.read_arrays(path)["state"]))
+
+
 # Descent
-
-
-def test_it_finds_the_bottom_of_a_bowl():
-    params, history = fit_bowl(steps=300)
-    np.testing.assert_allclose(params["x"], [3, -2], atol=0.03)
-    assert isinstance(params["x"], np.ndarray)
-    assert history[-1]["loss"] < 0.02 < 0.5 < history[0]["loss"]
 
 
 def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
@@ -82,11 +102,11 @@ def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
         params["x"].clip(None, 0.5, out=params["x"])
         seen.append(to_host(params["x"]).copy())
 
-    fit_bowl(steps=7, rate=0.2, momentum=0.6, project=project)
-    rng, x, v = np.random.default_rng(0), np.zeros(2), np.zeros(2)
+    fit_bowl(steps=7, rate=0.2, momentum=0.6, seed=3, project=project)
+    rng, x, v = np.random.default_rng(3), np.zeros(2), np.zeros(2)
     for step, found in enumerate(seen):
         batch = np.array([3.0, -2.0]) + 0.1 * rng.standard_normal((8, 2))
-        v = 0.6 * v - train.rate_at(step, 7, 0.2) * (x - batch.mean(0))
+        v = 0.6 * v - 0.2 * min(1, 2 * (7 - step) / 7) * (x - batch.mean(0))
         x = np.minimum(x + v, 0.5)
         np.testing.assert_allclose(found, x, rtol=1e-12)
     assert len(seen) == 7
@@ -94,288 +114,259 @@ def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
 
 @given(st.integers(1, 500), st.floats(1e-6, 10))
 def test_the_rate_is_constant_then_falls_in_a_line_towards_zero(steps, rate):
-    rates = np.array([train.rate_at(step, steps, rate) for step in range(steps)])
+    rates = np.array([Descent(steps, rate).rate_at(step) for step in range(steps + 1)])
     first = (steps + 1) // 2
     np.testing.assert_allclose(rates[:first], rate)
-    np.testing.assert_allclose(rates[first:], rate * 2 * np.arange(steps - first, 0, -1) / steps)
-    assert (rates > 0).all()
-    assert train.rate_at(steps, steps, rate) == 0
+    np.testing.assert_allclose(rates[first:], rate * 2 * np.arange(steps - first, -1, -1) / steps)
 
 
-def test_the_callers_parameters_and_settings_stay_as_they_were():
-    start, settings = {"x": np.array([1.0, 1.0])}, {"name": "bowl"}
-    train.fit(bowl, start, around, np.random.default_rng(0), steps=5, rate=0.1, settings=settings)
-    assert start["x"].tolist() == [1, 1] and settings == {"name": "bowl"}
+def test_the_bottom_of_a_bowl_is_found_where_the_backend_is_and_comes_back():
+    places = set()
+
+    def look(params, batch, done):
+        places.update((array_module(params["x"]), array_module(batch)))
+        return bowl(params, batch, done)
+
+    params, history = fit_bowl(look, steps=300)
+    np.testing.assert_allclose(params["x"], [3, -2], atol=0.03)
+    assert isinstance(params["x"], np.ndarray) and places == {array_module(to_device(np.zeros(1)))}
+    assert history[-1]["loss"] < 0.02 < 0.5 < history[0]["loss"]
+
+
+def test_what_is_done_is_told_and_the_start_and_the_settings_stay():
+    start, done = {"x": np.array([1.0, 1.0])}, []
+    train.fit(
+        lambda params, batch, share: (done.append(share), bowl(params, batch, share))[1],
+        lambda rng: start,
+        around,
+        Descent(4, 0.1),
+    )
+    assert done == [0, 0.25, 0.5, 0.75] and start["x"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        *(({"rate": bad}, "rate must") for bad in (0.0, -1.0, np.nan, np.inf)),
+        *(({"momentum": bad}, "momentum must") for bad in (1.0, 2.0, -0.1, np.nan)),
+        *(({"bias_rate": bad}, "biases' rate must") for bad in (-1.0, 2.0, np.nan)),
+        ({"steps": 0}, "steps must"),
+        ({"every": 0}, "steps must"),
+        ({"optimizer": "lbfgs"}, "sgd or adam, not 'lbfgs'"),
+    ],
+)
+def test_bad_descents_get_a_sentence(bad, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Descent(**{"steps": 1, "rate": 0.1} | bad)
 
 
 # History
 
 
-def test_history_has_a_row_every_so_many_steps_and_one_at_the_end():
+def test_history_has_a_row_every_so_many_steps_and_one_at_the_end(tmp_path):
     watched = []
 
     def watch(params):
         watched.append(to_host(params["x"]).copy())
         return {"first": float(params["x"][0])}
 
-    params, history = fit_bowl(steps=25, every=10, watch=watch)
+    params, history = fit_bowl(steps=25, watch=watch, folder=tmp_path)
     assert [row["step"] for row in history] == [10, 20, 25]
     assert [row["first"] for row in history] == [x[0] for x in watched]
     assert watched[-1].tolist() == params["x"].tolist()
-    assert all(row.keys() == {"step", "loss", "first"} for row in history)
-    assert json.loads(json.dumps(history)) == history
+    assert json.loads(json.dumps(history)) == history and history[-1]["seconds"] > 0
+    assert_same_bits(params, fit_bowl(steps=25, every=10**6)[0])  # watching and saving change nothing
 
 
-def test_watching_and_saving_change_nothing(tmp_path):
-    plain, _ = fit_bowl(every=10**6)
-    watched, _ = fit_bowl(every=1, watch=lambda params: {"a": 1.0}, checkpoint=tmp_path / "a.npz")
-    assert_same_bits(plain, watched)
+# Going on
 
 
-# Resuming
-
-
-@pytest.mark.parametrize("stop_after", [3, 7, 20, 39])
-def test_a_run_that_dies_and_is_resumed_ends_with_the_same_bits(tmp_path, stop_after):
-    whole, whole_history = fit_equation_2(tmp_path / "whole.npz")
-    path = tmp_path / "checkpoint.npz"
+@pytest.mark.parametrize("at", [1, 4, 8, 21, 40])
+def test_a_run_that_dies_ends_with_the_same_bits(tmp_path, at):
+    whole = fit_equation_2(tmp_path / "whole")
     with pytest.raises(MemoryError):
-        fit_equation_2(path, stop_after=stop_after)
-    assert path.exists() == (stop_after >= 7)
-    params, history = fit_equation_2(path, resume=True)
-    assert_same_bits(params, whole)
-    assert history == whole_history
-    # The checkpoints agree in everything, the momentum included.
-    assert_same_bits(files.read_arrays(path), files.read_arrays(tmp_path / "whole.npz"))
+        fit_equation_2(tmp_path / "died", at=at, then=crash)
+    assert_same_run(fit_equation_2(tmp_path / "died"), whole)
+    # The checkpoints agree in everything but the time, the moments included.
+    one, other = (files.read_arrays(only(tmp_path / name)) for name in ("whole", "died"))
+    one, other = one | {"state": np.array(0)}, other | {"state": np.array(0)}
+    assert_same_bits(one, other)
+    assert_same_run(fit_equation_2(tmp_path / "died", at=1, then=crash), whole)  # at its end there is no step to make
 
 
-def test_a_finished_run_resumes_to_its_end_at_once(tmp_path):
-    whole, history = fit_equation_2(tmp_path / "a.npz")
-    again, history_again = fit_equation_2(tmp_path / "a.npz", resume=True, stop_after=0)
-    assert_same_bits(again, whole)
-    assert history_again == history
+def run_and_die(folder, moment):
+    if moment == "in a step":
+        fit_equation_2(folder, at=18, then=die)
+    replace, count = os.replace, iter(range(1, 99))
+
+    def dying(*names):
+        if (third := next(count) == 3) and moment == "before the move":
+            die()
+        replace(*names)
+        if third:
+            die()
+
+    os.replace = dying
+    fit_equation_2(folder)
 
 
-def test_without_resume_a_run_starts_afresh(tmp_path):
-    whole, _ = fit_equation_2()
-    fit_equation_2(tmp_path / "a.npz", steps=14)
-    again, history = fit_equation_2(tmp_path / "a.npz")
-    assert_same_bits(again, whole)
-    assert history[0]["step"] == 7
+@pytest.mark.parametrize("moment", ["in a step", "before the move", "after the move"])
+def test_a_process_that_is_killed_loses_nothing_that_was_saved(tmp_path, moment):
+    whole = fit_equation_2()
+    process = multiprocessing.get_context("spawn").Process(target=run_and_die, args=(tmp_path, moment))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    (path,) = tmp_path.glob("eq2-*.npz")
+    assert state_of(path)["step"] == (21 if moment == "after the move" else 14)
+    assert_same_run(fit_equation_2(tmp_path), whole)
+    assert [other.name for other in tmp_path.glob("eq2*")] == [path.name]
 
 
-SCRIPT = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-import numpy as np
-from slowae import backend, train
-backend.use({backend!r})
-import test_train
-fit, checkpoint = test_train.fit_equation_2, Path(sys.argv[1])
-slow = train.optim.sgd
-def sgd(*args):
-    time.sleep(0.01)  # so that the signal finds the run under way
-    slow(*args)
-train.optim.sgd = sgd
-try:
-    params, _ = fit(checkpoint, resume="--resume" in sys.argv, steps=70)
-except KeyboardInterrupt as stop:
-    print(stop)
-    sys.exit(130)
-np.savez(sys.argv[2], **params)
-"""
+@pytest.mark.parametrize("at", [1, 4, 14, 40])  # the very last one too: what comes after must not start
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, kind, at):
+    def interrupt():
+        os.kill(os.getpid(), getattr(signal, kind))
 
-
-def start(tmp_path, *more):
-    program = SCRIPT.format(tests=str(Path(__file__).parent), backend=backend.chosen())
-    words = [
-        sys.executable,
-        "-c",
-        program,
-        str(tmp_path / "checkpoint.npz"),
-        str(tmp_path / "end.npz"),
-        *more,
-    ]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(path, process):
-    limit = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < limit, process.stderr.read()
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("kind", ["SIGKILL", "SIGINT"])
-def test_a_process_that_is_stopped_and_resumed_ends_with_the_same_bits(tmp_path, kind):
-    whole, _ = fit_equation_2(steps=70)
-    path = tmp_path / "checkpoint.npz"
-    process = start(tmp_path)
-    wait_for(path, process)
-    os.kill(process.pid, getattr(signal, kind))
-    said, _ = process.communicate(timeout=60)
-    step = json.loads(str(files.read_arrays(path)["state"]))["step"]
-    assert 7 <= step < 70 and not (tmp_path / "end.npz").exists()
-    if kind == "SIGKILL":
-        assert process.returncode == -signal.SIGKILL and step % 7 == 0
-    else:
-        assert process.returncode == 130
-        assert said == f"stopped after step {step} of 70: saved in {path}; add --resume to go on\n"
-    process = start(tmp_path, "--resume")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert_same_bits(files.read_arrays(tmp_path / "end.npz"), whole)
-
-
-def interrupt_at(step):
-    """A `draw` that presses Ctrl-C while step number `step` is being made."""
-    steps = iter(range(1, 10**6))
-
-    def draw(rng):
-        if next(steps) == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return around(rng)
-
-    return draw
-
-
-@pytest.mark.parametrize("step", [1, 4, 10, 20])  # the very last one too: what comes after must not start
-def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, step):
-    path = tmp_path / "bowl.npz"
-
-    def fit(draw, **options):
-        rng = np.random.default_rng(0)
-        return train.fit(bowl, {"x": np.zeros(2)}, draw, rng, steps=20, rate=0.1, every=10, **options)
-
-    whole, whole_history = fit(around)
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match=rf"stopped after step {step} of 20: saved in .*bowl.npz; add --resume"):
-        fit(interrupt_at(step), checkpoint=path)
-    assert signal.getsignal(signal.SIGINT) is handler
-    params, history = fit(around, checkpoint=path, resume=True)
-    assert_same_bits(params, whole)
-    assert history == whole_history
+    before = signal.getsignal(getattr(signal, kind))
+    message = rf"stopped after step {at} of 40: saved in .*eq2-.*.npz; the same command goes on"
+    with pytest.raises(KeyboardInterrupt, match=message):
+        fit_equation_2(tmp_path, at=at, then=interrupt)
+    assert signal.getsignal(getattr(signal, kind)) is before
+    assert state_of(only(tmp_path))["step"] == at
+    assert_same_run(fit_equation_2(tmp_path), fit_equation_2())
     with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
-        fit(interrupt_at(step))
+        fit_equation_2(at=at, then=interrupt)
 
 
-# Divergence
-
-
-def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path):
-    path = tmp_path / "bowl.npz"
-    saved = []
-
-    def watch(params):
-        saved.append(path.read_bytes() if path.exists() else b"")
-        return {}
-
-    with pytest.raises(FloatingPointError, match=r"training diverged by step \d+, loss .*: try a lower rate than 50"):
-        with np.errstate(over="ignore", invalid="ignore"):
-            fit_bowl(steps=4000, rate=50.0, checkpoint=path, watch=watch)
-    arrays = files.read_arrays(path)
-    assert len(saved) > 1 and path.read_bytes() != saved[-1]  # it was saved after the last look that was good
-    assert all(np.isfinite(arrays[name]).all() for name in ("params/x", "moments/x"))
-
-
-@pytest.mark.parametrize("gradient", [np.inf, np.nan])
-def test_a_step_that_ruins_the_parameters_is_never_saved(tmp_path, gradient):
-    """The loss of step 10 is finite, but its gradient is not: only the loss of step 11 would tell."""
-    path = tmp_path / "bowl.npz"
-    calls = iter(range(1, 100))
-
-    def cliff(params, batch):
-        loss, grads = bowl(params, batch)
-        return loss, {"x": grads["x"] * gradient} if next(calls) == 10 else grads
-
-    def fit(loss_and_gradients, steps):
-        rng = np.random.default_rng(0)
-        return train.fit(
-            loss_and_gradients,
-            {"x": np.zeros(2)},
-            around,
-            rng,
-            steps=steps,
-            rate=0.1,
-            every=5,
-            checkpoint=path,
-        )
-
-    for steps in (20, 10):
-        calls = iter(range(1, 100))
-        with (
-            np.errstate(invalid="ignore"),
-            pytest.raises(FloatingPointError, match=r"by step 10, loss .*: try a lower rate"),
-        ):
-            fit(cliff, steps)
-        assert np.isfinite(files.read_arrays(path)["params/x"]).all()
-        assert json.loads(str(files.read_arrays(path)["state"]))["step"] == 5
-
-
-# Checkpoints that do not fit
+def test_a_signal_that_was_to_be_ignored_is(tmp_path):
+    """As nohup, or a shell that starts a job in the background, has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        fit_equation_2(tmp_path, at=5, then=lambda: os.kill(os.getpid(), signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
-    ("changed", "named"),
+    "changed",
     [
-        ({"steps": 41}, "steps"),
-        ({"rate": 2e-2}, "rate"),
-        ({"momentum": 0.5}, "momentum"),
-        ({"settings": {"seed": 2, "beta": 1.0}}, "seed"),
-        ({"settings": {"seed": 1}}, "beta"),
-        ({"settings": {"seed": 1, "beta": 1.0, "group": 4}}, "group"),
-        ({"rate": 2e-2, "settings": {"seed": 2, "beta": 1.0}}, "rate, seed"),
+        {"steps": 41},
+        {"momentum": 0.5},
+        {"bias_rate": 0.5},
+        {"seed": 1},
+        {"every": 8},
+        {"shape": (6, 4)},
+        {"settings": {"data": "another"}},
+        {"settings": {"descent": 1}},
+        {"settings": {"start": 1}},
     ],
+    ids=str,
 )
-def test_changed_settings_are_refused_by_name(tmp_path, changed, named):
-    path = tmp_path / "a.npz"
-    settings = {"seed": 1, "beta": 1.0}
-    fit_equation_2(path, settings=settings)
+def test_another_setting_or_start_has_another_file_and_leaves_the_first(tmp_path, changed):
+    first = fit_equation_2(tmp_path, {"data": "film"})
+    path = only(tmp_path)
     before = path.read_bytes()
-    with pytest.raises(
-        ValueError, match=rf"a.npz was saved with another {named}; repeat those settings or start afresh"
-    ):
-        fit_equation_2(path, resume=True, **{"settings": settings} | changed)
-    assert path.read_bytes() == before
+    fit_equation_2(tmp_path, **{"settings": {"data": "film"}} | changed)
+    assert len(list(tmp_path.iterdir())) == 2 and path.read_bytes() == before
+    assert_same_run(fit_equation_2(tmp_path, {"data": "film"}, at=1, then=crash), first)
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    path = tmp_path / "a.npz"
-    fit_equation_2(path, steps=60, rate=0.1, every=10)
-    with pytest.raises(ValueError, match=r"a.npz was saved with another shape"):
-        fit_bowl(steps=60, rate=0.1, checkpoint=path, resume=True)
+def test_without_resume_the_old_file_is_moved_aside(tmp_path):
+    whole = fit_equation_2(tmp_path)
+    path = only(tmp_path)
+    kept = [path.read_bytes()]
+    for _ in range(2):
+        assert_same_run(fit_equation_2(tmp_path, resume=False), whole)
+        kept.append(path.read_bytes())
+    aside = [path, path.with_name(f"{path.name}.old2"), path.with_name(f"{path.name}.old")]
+    assert sorted(tmp_path.iterdir()) == sorted(aside)
+    assert [one.read_bytes() for one in reversed(aside)] == [kept[0], kept[1], kept[2]]
 
 
-def test_tuples_and_lists_are_the_same_setting(tmp_path):
-    fit_equation_2(tmp_path / "a.npz", settings={"bands": (6, 8)})
-    fit_equation_2(tmp_path / "a.npz", resume=True, settings={"bands": [6, 8]})
+# Divergence, damage and full disks
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "no state", "state is no JSON", "state of something else", "a list"])
+@pytest.mark.parametrize("spoil", ["a gradient", "the loss", "the moments"])
+def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, spoil):
+    """The loss of step 10 is finite, but its gradient is not: only the loss of step 11 would tell."""
+    calls = iter(range(1, 100))
+
+    def cliff(params, batch, done):
+        loss, grads = bowl(params, batch, done)
+        if next(calls) != 10:
+            return loss, grads
+        change = {"a gradient": np.nan, "the loss": 1, "the moments": 1e200}[spoil]
+        return (np.inf if spoil == "the loss" else loss), {"x": grads["x"] * change}
+
+    message = r"diverged by step 10, loss .*: try a lower rate than 0.1, or smaller weights of the loss"
+    for steps in (20, 10):
+        calls = iter(range(1, 100))
+        with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
+            fit_bowl(cliff, steps=steps, every=5, folder=tmp_path / str(steps), optimizer="adam")
+        arrays = files.read_arrays(only(tmp_path / str(steps)))
+        assert json.loads(str(arrays.pop("state")))["step"] == 5
+        assert all(np.isfinite(value).all() for value in arrays.values())
+
+
+def edited(**change):
+    """A change of a checkpoint's state."""
+
+    def edit(arrays):
+        state = json.loads(str(arrays["state"]))
+        return arrays | {"state": np.array(json.dumps(state | change))}
+
+    return edit
+
+
+def other(name, change):
+    return lambda arrays: arrays | {name: change(arrays[name])}
+
+
+ROW = {"step": 7, "loss": 1.0}
+DAMAGE = {
+    "an array is missing": lambda arrays: {n: v for n, v in arrays.items() if n != "moments/first/b_e"},
+    "no state": lambda arrays: {n: v for n, v in arrays.items() if n != "state"},
+    "state is no JSON": other("state", lambda _: np.array("{")),
+    "state is a list": other("state", lambda _: np.array("[1]")),
+    "history empty": edited(history=[]),
+    "history too short": edited(history=[ROW]),
+    "history is no list of rows": edited(history=[1, 2]),
+    "step -5": edited(step=-5),
+    "step 0": edited(step=0, history=[]),
+    "step beyond": edited(step=41),
+    "half a step": edited(step=17.5),
+    "step is a text": edited(step="18"),
+    "no time": edited(seconds=None),
+    "another generator": edited(rng=np.random.Generator(np.random.SFC64(0)).bit_generator.state | {"state": 1}),
+    "no such generator": edited(rng=np.random.default_rng().bit_generator.state | {"state": {"state": -1, "inc": 1}}),
+    "another shape": other("params/W_e", lambda W: W[:, :4]),
+    "another dtype": other("params/W_e", lambda W: W.astype(float)),
+    "NaN parameters": other("params/b_e", lambda b: b * np.nan),
+    "infinite moments": other("moments/second/b_e", lambda b: b + np.inf),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "cut", "text"])
 def test_a_damaged_checkpoint_is_named_and_left_where_it_is(tmp_path, damage):
-    path = tmp_path / "a.npz"
-    fit_equation_2(path)
-    arrays = files.read_arrays(path)
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-50])
-    elif damage == "text":
-        path.write_text("no checkpoint")
-    elif damage == "no state":
-        files.write_arrays(path, {name: value for name, value in arrays.items() if name != "state"})
+    with pytest.raises(MemoryError):
+        fit_equation_2(tmp_path, at=19, then=crash)
+    path = only(tmp_path)
+    if damage in DAMAGE:
+        files.write_arrays(path, DAMAGE[damage](files.read_arrays(path)))
     else:
-        state = {"state is no JSON": "{", "state of something else": '{"step": 3}', "a list": "[1]"}[damage]
-        files.write_arrays(path, arrays | {"state": np.array(state)})
+        path.write_bytes(path.read_bytes()[:-50] if damage == "cut" else b"no checkpoint")
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"a.npz is (damaged|not a checkpoint of this program).*delete it and start"):
-        fit_equation_2(path, resume=True)
-    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match=r"^[^\n]*eq2-.* is (damaged|not a checkpoint).*delete it and start afresh$"):
+        fit_equation_2(tmp_path)
+    assert only(tmp_path) == path and path.read_bytes() == before
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "a.npz"
     with pytest.raises(MemoryError):
-        fit_equation_2(path, stop_after=10)
+        fit_equation_2(tmp_path, at=10, then=crash)
+    path = only(tmp_path)
     before = path.read_bytes()
 
     def full(*_):
@@ -383,20 +374,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=r"cannot write .*a.npz: No space left on device"):
-            fit_equation_2(path, resume=True)
-    assert path.read_bytes() == before
-    whole, _ = fit_equation_2()
-    assert_same_bits(fit_equation_2(path, resume=True)[0], whole)
-
-
-def test_the_model_lives_on_the_chosen_backend():
-    modules = []
-
-    def look(params, batch):
-        modules.append((array_module(params["x"]), array_module(batch)))
-        return bowl(params, batch)
-
-    train.fit(look, {"x": np.zeros(2)}, around, np.random.default_rng(0), steps=3, rate=0.1)
-    expected = array_module(to_device(np.zeros(1)))
-    assert modules == [(expected, expected)] * 3
+        with pytest.raises(OSError, match=r"cannot write .*eq2-.*.npz: No space left on device"):
+            fit_equation_2(tmp_path)
+    assert only(tmp_path) == path and path.read_bytes() == before
+    assert_same_run(fit_equation_2(tmp_path), fit_equation_2())

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from slowae import backend, blocks
+from slowae import __version__, backend, blocks
 
 
 def number(kind, least, most, above=-math.inf):
@@ -46,6 +46,11 @@ OPTIONS = {
     },
     "folds": {"type": number(int, 1, 100), "default": 1, "help": "parts by video, each tested once (%(default)s)"},
     "seeds": {"type": number(int, 1, 100), "default": 1, "help": "trainings of each row, from --seed on (%(default)s)"},
+    "distractors": {
+        "type": number(int, 0, 10**7),
+        "default": 0,
+        "help": "frames of the training films that make a second, larger gallery (%(default)s)",
+    },
     "steps": {"type": number(int, 1, 10**9), "default": 1200, "help": "of each training (%(default)s)"},
     "batch": {"type": number(int, 1, 10**6), "default": 16, "help": "pairs a step (%(default)s)"},
     "rate": {"type": number(float, 1e-12, 1e6), "default": 2e-3, "help": "learning rate (%(default)s)"},
@@ -53,6 +58,16 @@ OPTIONS = {
     "beta": {"default": 4.0, **_weight("slowness")},
     "alpha2": {"default": 1.0, **_weight("sparsity in layer 2")},
     "beta2": {"default": 4.0, **_weight("slowness in layer 2")},
+    "bias-rate": {
+        "type": number(float, 0, 1),
+        "default": 0.1,
+        "help": "biases learn so much slower than filters (%(default)s)",
+    },
+    "rise": {
+        "type": number(float, 0, 1),
+        "default": 0.25,
+        "help": "share of a training over which beta rises from 0 (%(default)s)",
+    },
     "epsilon": {"type": number(float, 0, 1e6), "default": 0.05, "help": "of ZCA, in mean eigenvalues (%(default)s)"},
     "epochs": {"type": number(int, 1, 10**4), "default": 20, "help": "of the supervised ConvNet (%(default)s)"},
     "pairs": {"type": number(int, 2, 10**8), "default": 85000, "help": "pairs of patches to extract (%(default)s)"},
@@ -92,8 +107,8 @@ def say(*lines):
 
 def versions(more=()):
     """What a result depends on, for results.json; `more` packages beside the project's own."""
-    names = ("slowae", "numpy", "scipy", "av", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", *more)
-    found = {"python": platform.python_version()}
+    names = ("numpy", "scipy", "av", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", *more)
+    found = {"python": platform.python_version(), "slowae": __version__}
     for name in names:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

@@ -1,7 +1,7 @@
 """Rows of METHODS on video, and on CIFAR-10: train what must be trained, encode, find neighbours, write the table."""
 
 import time
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,9 @@ def add_arguments(parser, **defaults):
                         help=f"rows of the table: {', '.join(METHODS)} (default: {' '.join(MAIN)})")  # fmt: skip
     parser.add_argument("--classes", action="store_true", help="class retrieval in CIFAR-10, too; downloaded once")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(%(default)s)")
-    names = "video fps tiles folds seeds steps batch rate alpha beta alpha2 beta2 epsilon epochs"
+    names = (
+        "video fps tiles folds seeds distractors steps batch rate bias-rate alpha beta alpha2 beta2 rise epsilon epochs"
+    )
     add_options(parser, names, **defaults)
 
 
@@ -35,17 +37,18 @@ class Fold(NamedTuple):
     group: np.ndarray
 
 
-class Found(NamedTuple):
-    """What the rows found, by name: Retrievals of each seed, in video and in CIFAR-10; and of the first training the
-    parameters, the history, the seconds, and the nine nearest of each query."""
+@dataclass
+class Row:
+    """What one row found: {task: a Retrieval of each seed}; of the first training all the rest.
 
-    temporal: dict
-    classes: dict
-    params: dict
-    histories: dict
-    seconds: dict
-    nearest: dict
-    nearest_image: dict
+    nearest: {task: the nine nearest}, of each query of the first fold, and of the first image.
+    """
+
+    found: dict = field(default_factory=dict)
+    nearest: dict = field(default_factory=dict)
+    params: dict | None = None
+    history: list | None = None
+    seconds: float = 0.0
 
 
 def load_scenes(args):
@@ -71,14 +74,14 @@ def configurations(args):
         if isinstance(method.config, model.Config):
             first = method.config.group > 1
             alpha, beta = (args.alpha, args.beta) if first else (args.alpha2, args.beta2)
-            found[name] = replace(method.config, alpha=alpha * (method.config.alpha > 0),
-                                  beta=beta * (method.config.beta > 0))  # fmt: skip
+            alpha, beta = alpha * (method.config.alpha > 0), beta * (method.config.beta > 0)
+            found[name] = replace(method.config, alpha=alpha, beta=beta, rise=args.rise)
     return found
 
 
 def make_run(args, seed, **changes):
     """The options -> Run."""
-    settings = {name: getattr(args, name) for name in ("steps", "batch", "rate", "optimizer", "resume")}
+    settings = {name: getattr(args, name) for name in "steps batch rate optimizer bias_rate resume".split()}
     return Run(seed=seed, out=args.out / "cache", configs=configurations(args), **settings | changes)
 
 
@@ -98,34 +101,41 @@ def class_retrieval(name, params, images, args):
     return found, nearest
 
 
+def temporal_retrieval(name, params, fold, args):
+    """Retrieval among the test scenes, and with distractors, if any -> {task: Retrieval}, the nine nearest of each."""
+    encode = partial(METHODS[name].encode, params)
+    codes, queries = encode(fold.frames), retrieval.middle_frames(fold.scene)
+    found = {"temporal": retrieval.temporal_retrieval(codes, fold.scene, fold.group)}
+    if args.distractors:
+        others = encode(fold.data.frames[:: -(-len(fold.data.frames) // args.distractors)])
+        found["crowded"] = retrieval.temporal_retrieval(codes, fold.scene, fold.group, others)
+    return found, retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
+
+
 def find(folds, images, args):
-    """Every row, seed and fold -> Found. The models of the first fold compare CIFAR-10's images."""
-    found = Found(*({} for _ in Found._fields))
+    """Every row, seed and fold -> {name: Row}. The models of the first fold compare CIFAR-10's images."""
+    rows = {name: Row() for name in args.methods}
     for seed in range(args.seed, args.seed + args.seeds):
-        parts = {name: [] for name in args.methods}
+        parts = {}
         for number, fold in enumerate(folds):
-            run, first = make_run(args, seed), number == 0 and seed == args.seed
-            for name in args.methods:
+            run = make_run(args, seed)
+            for name, row in rows.items():
                 began = time.perf_counter()
                 params = run.fitted(name, fold.data)
-                seconds = time.perf_counter() - began
-                codes = METHODS[name].encode(params, fold.frames)
-                parts[name].append(retrieval.temporal_retrieval(codes, fold.scene, fold.group))
-                if first:
-                    queries = retrieval.middle_frames(fold.scene)
-                    found.nearest[name] = retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
-                    found.params[name] = params
-                    history = run.histories.get(name)
-                    found.seconds[name] = history[-1]["seconds"] if history else seconds
-                    if history:
-                        found.histories[name] = history
-                if number == 0 and images and args.classes:
-                    one, nearest = class_retrieval(name, params, images, args)
-                    found.classes.setdefault(name, []).append(one)
-                    found.nearest_image.setdefault(name, nearest)
-        for name, some in parts.items():
-            found.temporal.setdefault(name, []).append(retrieval.join(some))
-    return found
+                seconds, history = time.perf_counter() - began, run.histories.get(name)
+                found, nearest = temporal_retrieval(name, params, fold, args)
+                for task, one in found.items():
+                    parts.setdefault((name, task), []).append(one)
+                if args.classes and number == 0:
+                    found, image = class_retrieval(name, params, images, args)
+                    parts[name, "class"] = [found]
+                    row.nearest.setdefault("class", image)
+                if row.params is None:
+                    row.params, row.history, row.nearest["temporal"] = params, history, nearest
+                    row.seconds = history[-1]["seconds"] if history else seconds
+        for (name, task), some in parts.items():
+            rows[name].found.setdefault(task, []).append(retrieval.join(some))
+    return rows
 
 
 def compare(args):
@@ -138,9 +148,9 @@ def compare(args):
     needs_images = args.classes or any(name in LABELLED for name in args.methods)
     images = {part: cifar.load(part) for part in ("train", "test")} if needs_images else None
     folds = [make_fold(parts, how, args, images and images["train"]) for parts, how in parted]
-    found = find(folds, images, args)
-    results = report.results(found, folds, parted, images, settings(args, tiles), start)
-    report.write(args.out, results, found, folds[0], images)
+    rows = find(folds, images, args)
+    results = report.results(rows, folds, parted, images, settings(args, tiles), start)
+    report.write(args.out, results, rows, folds[0], images)
     say(report.text(results))
     return results, folds, parted
 
@@ -154,7 +164,7 @@ def run(args):
 
 def settings(args, tiles):
     """The settings used, as numbers and words."""
-    names = "methods fps folds seeds seed steps batch rate optimizer epsilon classes".split()
+    names = "methods fps folds seeds distractors seed steps batch rate optimizer bias_rate epsilon classes".split()
     chosen = {name: getattr(args, name) for name in names}
     configs = {name: asdict(c) for name, c in configurations(args).items() if name in args.methods}
     rest = {name: asdict(METHODS[name].config) for name in args.methods if is_dataclass(METHODS[name].config)}

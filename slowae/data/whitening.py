@@ -26,8 +26,7 @@ class Whitening:
         """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, mean variance 1 in training."""
         flat = frames.reshape(len(frames), -1)
         require(
-            flat.shape[1] == len(self.mean),
-            f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers",
+            flat.shape[1] == len(self.mean), f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers"
         )
         # In two halves, not one threaded product: after that, BLAS's idle thread would spin on a core of the next step.
         half = -(-len(flat) // 2) or 1

@@ -18,7 +18,7 @@ from slowae.methods import controls, convnet
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
-SECOND = Config(group=1, size=4)
+FIRST, SECOND = Config(rise=0.25), Config(group=1, size=4, rise=0.25)
 
 
 class Data(NamedTuple):
@@ -58,7 +58,8 @@ class Run:
     """How rows are trained. rate: of layers of Eq. 2; what else a row needs stands in its own configuration.
 
     out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on; None keeps
-    nothing. resume: go on from there. configs: {row: configuration} where not the one of METHODS.
+    nothing. resume: go on from there. bias_rate: biases learn so much slower than filters (optim), or slowness silences
+    units within a hundred steps. configs: {row: configuration} where not the one of METHODS.
     """
 
     steps: int = 1200
@@ -68,6 +69,7 @@ class Run:
     seed: int = 0
     out: Path | None = None
     resume: bool = True
+    bias_rate: float = 0.1
     configs: dict = field(default_factory=dict)
     name: str = "row"  # of the row that is being fitted
     histories: dict = field(default_factory=dict)  # {row: history of train.fit}
@@ -83,7 +85,8 @@ class Run:
 
     def train(self, loss_and_gradients, init, draw, depends, *, project=None, watch=None, **descent):
         """train.fit with this run's settings, or those of `descent` -> params. depends (JSON): config, data, ..."""
-        settings = {"steps": self.steps, "rate": self.rate, "optimizer": self.optimizer, "seed": self.seed} | descent
+        names = "steps rate optimizer bias_rate seed".split()
+        settings = {name: getattr(self, name) for name in names} | descent
         place = self.out and train.Checkpoint(self.out, self.name, depends, self.resume)
         params, self.histories[self.name] = train.fit(
             loss_and_gradients, init, draw, train.Descent(**settings), project=project, watch=watch, checkpoint=place
@@ -111,12 +114,13 @@ METHODS = {
         "ZCA pixels, tuned on classes", controls.fit_zca_tuned, controls.tuned, controls.Tuning("class_auc")
     ),
     "colour_histogram": Method("colour histogram", controls.nothing, controls.colour_histogram),
-    "random": Method("random weights", eq2.fit_random, eq2.encode, Config()),
-    "random_patches": Method("random patches as filters", eq2.fit_patches, eq2.encode, Config()),
-    "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, Config(alpha=0.0)),
-    "beta0": Method("beta = 0", eq2.fit, eq2.encode, Config(beta=0.0)),
-    "layer1": Method("layer 1", eq2.fit, eq2.encode, Config()),
+    "random": Method("random weights", eq2.fit_random, eq2.encode, FIRST),
+    "random_patches": Method("random patches as filters", eq2.fit_patches, eq2.encode, FIRST),
+    "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0)),
+    "beta0": Method("beta = 0", eq2.fit, eq2.encode, replace(FIRST, beta=0.0)),
+    "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
+    "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
     "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),

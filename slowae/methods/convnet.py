@@ -188,6 +188,7 @@ def fit(data, config, run):
         steps=config.epochs * count // config.batch,
         rate=config.rate,
         optimizer="adam",
+        bias_rate=1.0,
         every=400,
     )
     learned = to_host(fold(to_device(params), some))

@@ -94,8 +94,21 @@ def fit(data, config, run, below=None):
     return inputs | learned
 
 
+def silent(params, frames):
+    """Which units of the row's own filters no place of any of these frames activates (K,)."""
+    params, every = to_device(params), model.Config(group=1, size=1)
+    strongest = in_blocks(lambda x: model.encode(params, seen(params, x), every).max((1, 2)), frames, block=100)
+    return strongest.max(0) == 0
+
+
+def still(params, seed):
+    """Which atoms of W_d have hardly left where they began, cosine above .7 (K,): what such a one shows is chance."""
+    W, start = params["W_d"], model.init_params(np.random.default_rng(seed), params["W_d"].shape)["W_d"]
+    return (W * start).sum((0, 1, 2)) > 0.7 * np.sqrt((W * W).sum((0, 1, 2)))
+
+
 def watched_frames(data):
-    """32 pairs of the validation scenes at most, always the same: all x_t, then all x_t'."""
-    frames, pairs = scenes.windows(data.validation)
+    """32 pairs of the validation scenes, else of the training frames, always the same: all x_t, then all x_t'."""
+    frames, pairs = scenes.windows(data.validation) if data.validation else (data.frames, data.pairs)
     picks = np.random.default_rng(0).choice(len(pairs), min(32, len(pairs)), replace=False)
     return frames[pairs[picks].T.ravel()]

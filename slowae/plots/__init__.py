@@ -18,10 +18,10 @@ def save(figure, path):
         figure.savefig(file, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
 
 
-def filter_mosaic(W, group=4):
+def filter_mosaic(W, group=4, empty=()):
     """W (F, F, C, K), C 1 or 3 -> one image (rows, columns, 3) in 0..1: each pool group a block of its filters.
 
-    Each filter is scaled by its own largest magnitude; grey is zero.
+    Each filter is scaled by its own largest magnitude; grey is zero. empty: filters that are left white.
     """
     F, _, C, K = W.shape
     scaled = 0.5 + W / (2 * np.abs(W).max((0, 1, 2), keepdims=True).clip(1e-12))
@@ -33,20 +33,27 @@ def filter_mosaic(W, group=4):
         row, column = divmod(k // group, outer)
         i, j = divmod(k % group, inner)
         y, x = row * block + i * (F + 1), column * block + j * (F + 1)
-        image[y : y + F, x : x + F] = scaled[..., k]
+        image[y : y + F, x : x + F] = 1 if k in empty else scaled[..., k]
     return np.broadcast_to(image, (*image.shape[:2], 3))[: -(-(K // group) // outer) * block - 3, :-3]
 
 
-def filters(dictionaries, group=4):
-    """{title: W (F, F, C, K)} -> the mosaics side by side; filters that are pooled together stand in one block."""
+def filters(dictionaries, group=4, silent=None):
+    """{title: W (F, F, C, K)} -> the mosaics side by side; filters that are pooled together stand in one block.
+
+    silent: {title: the units that never fire}, which have learned nothing: left empty, and counted below.
+    """
     figure = Figure(figsize=(4.4 * len(dictionaries), 4.6), layout="constrained")
     figure.get_layout_engine().set(wspace=0.08)
     for axes, (title, W) in zip(
         figure.subplots(1, len(dictionaries), squeeze=False)[0], dictionaries.items(), strict=True
     ):
-        axes.imshow(filter_mosaic(W, group), interpolation="nearest")
-        axes.set_title(title, fontsize=10)
+        empty = (silent or {}).get(title, [])
+        axes.imshow(filter_mosaic(W, group, empty), interpolation="nearest")
+        axes.set_title(f"{title}: decoder filters, by pool group" if silent else title, fontsize=10)
         axes.axis("off")
+        if empty:
+            axes.text(0.5, -0.04, f"empty: {len(empty)} of {W.shape[3]} units that never fire", fontsize=8,
+                      ha="center", transform=axes.transAxes)  # fmt: skip
     return figure
 
 

@@ -1,0 +1,210 @@
+"""Measures of what was learned: known Gabors are recovered, planted groups are told from random ones, maps are maps."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import seeds
+
+from slowae import measures
+from slowae.measures import PADDED, circular_spread, coherence, linear_map, measure, spread, trustworthiness
+
+S = 20
+
+
+def gabors(frequency, orientation, phase, centre=(9.5, 9.5), width=np.inf):
+    """(S, S, K): cos(2 pi f . (p - patch centre) + phase) times an envelope whose square has deviation width."""
+    y, x = np.mgrid[:S, :S][..., None].astype(float)
+    frequency, orientation, phase, width = np.broadcast_arrays(frequency, orientation, phase, width)
+    along = (x - 9.5) * np.cos(orientation) + (y - 9.5) * np.sin(orientation)
+    distance = (y - centre[0]) ** 2 + (x - centre[1]) ** 2
+    return np.exp(-distance / (4 * width**2)) * np.cos(2 * np.pi * frequency * along + phase)
+
+
+def apart(a, b, period):
+    """|a - b| on a circle."""
+    return np.abs((a - b + period / 2) % period - period / 2)
+
+
+# Units as waves
+
+
+@given(
+    st.floats(0.12, 0.35), st.floats(0, np.pi), st.floats(-np.pi, np.pi), st.floats(2, 3), st.floats(8, 11),
+    st.floats(8, 11),
+)  # fmt: skip
+def test_a_known_gabor_is_recovered(frequency, orientation, phase, width, row, column):
+    found = measure(gabors(np.array([frequency]), orientation, phase, (row, column), width), group=1)
+    assert abs(found["frequency"][0] - frequency) < 1.5 / PADDED
+    assert apart(found["orientation"][0], orientation, np.pi) < 1 / PADDED / frequency
+    assert not found["blob"][0]
+    np.testing.assert_allclose(found["area"][0], 4 * np.pi * width**2, rtol=0.1)
+    np.testing.assert_allclose(found["centre"][0], (row, column), atol=0.25)
+    # A wave (f, orientation, phase) is also (f, orientation + pi, -phase); the half plane measured is fx >= 0.
+    found = measure(gabors(np.array([frequency]), orientation, phase, width=3.0), group=1)
+    assert apart(found["phase"][0], np.sign(np.cos(orientation) + 1e-9) * phase, 2 * np.pi) < 0.2
+
+
+def test_areas_and_blobs():
+    wave, point = gabors(np.array([0.2]), 0.3, 0.0), np.zeros((S, S, 1))
+    assert 330 < measure(wave, group=1)["area"][0] <= S**2
+    point[4, 13] = 1
+    found = measure(point + 1e-3 * wave, group=1)
+    assert found["area"][0] < 6
+    np.testing.assert_allclose(found["centre"][0], (4, 13), atol=0.6)
+    blob, edge = gabors(np.array([0.0]), 0.0, 0.0, width=4.0), gabors(np.array([0.05]), 0.0, np.pi / 2)
+    assert measure(np.concatenate([blob, edge], axis=2), group=1)["blob"].tolist() == [True, False]
+
+
+@settings(max_examples=10)
+@given(seeds)
+def test_scale_sign_and_rotation(seed):
+    rng = np.random.default_rng(seed)
+    W = gabors(rng.uniform(0.12, 0.35, 8), rng.uniform(0, np.pi, 8), rng.uniform(0, 6, 8), width=2.5)
+    found, scaled, negative = measure(W), measure(4 * W), measure(-W)
+    for name in found:
+        np.testing.assert_array_equal(scaled[name], found[name])  # by a power of two: not one bit may change
+    np.testing.assert_array_equal(negative["frequency"], found["frequency"])
+    np.testing.assert_allclose(apart(negative["phase"], found["phase"], 2 * np.pi), np.pi, atol=1e-3)
+    turned = measure(np.rot90(W, axes=(1, 0)))  # x -> y: a quarter turn in the sense of `orientation`
+    np.testing.assert_allclose(turned["frequency"], found["frequency"], atol=1.5 / PADDED)
+    np.testing.assert_allclose(apart(turned["orientation"], found["orientation"], np.pi), np.pi / 2, atol=0.1)
+    np.testing.assert_allclose(turned["area"], found["area"], rtol=0.05)
+
+
+# Groups
+
+
+def test_spreads_by_hand():
+    np.testing.assert_allclose(spread(np.array([1.0, 3.0, 5.0, 5.0]), 2), [1, 0])
+    # 179 and 1 degrees are 2 apart where the period is 180, and 178 apart where it is 360.
+    angles = np.radians([179.0, 1.0])
+    np.testing.assert_allclose(np.degrees(circular_spread(angles, np.pi, 2)), [1], rtol=1e-3)
+    assert np.degrees(circular_spread(angles, 2 * np.pi, 2))[0] > 75
+    # Quadrature spreads over the whole circle, also with the angles doubled; a wave and its negative do not.
+    quadrature = np.radians([10.0, 100.0, 190.0, 280.0])
+    np.testing.assert_allclose(circular_spread(quadrature, 2 * np.pi), [np.sqrt(2)])
+    np.testing.assert_allclose(circular_spread(quadrature, np.pi), [np.sqrt(2) / 2])
+    np.testing.assert_allclose(circular_spread(np.radians([10.0, 190.0, 10.0, 190.0]), np.pi), [0], atol=1e-7)
+    angles = np.random.default_rng(0).normal(3.1, 0.02, 400)
+    np.testing.assert_allclose(circular_spread(angles % np.pi, np.pi, 400), [angles.std()], rtol=1e-2)
+    angles = np.array([0.3, np.nan, 0.3, 0.5, np.nan, np.nan, np.nan, 1.0])  # NaN is left out
+    found = circular_spread(angles, np.pi)
+    np.testing.assert_allclose(found, [circular_spread(angles[[0, 2, 3]], np.pi, 3)[0], np.nan])
+
+
+def grouped_units(rng, groups=64):
+    """Each group one wave in quadrature, as in Figure 2a."""
+    frequency, orientation = rng.uniform(0.1, 0.35, groups), rng.uniform(0, np.pi, groups)
+    phase = (rng.uniform(0, 2 * np.pi, groups)[:, None] + np.radians([0, 90, 180, 270])).ravel()
+    return gabors(frequency.repeat(4), orientation.repeat(4), phase)
+
+
+def test_groups_in_quadrature_are_told_from_copies_and_from_random_groups():
+    rng = np.random.default_rng(0)
+    grouped = grouped_units(rng)
+    found = coherence(measure(grouped), rng, draws=50)
+    assert found["frequency"]["ratio"] < 0.1 and found["orientation"]["ratio"] < 0.1
+    # Four phases all 90 degrees apart: both spreads are the largest there are.
+    np.testing.assert_allclose(found["phase"]["within"], np.sqrt(2), rtol=0.02)
+    np.testing.assert_allclose(found["quadrature"]["within"], np.sqrt(2) / 2, rtol=0.05)
+    assert found["phase"]["ratio"] > 1.15 and found["quadrature"]["ratio"] > 1.15
+
+    copies = grouped[..., ::4].repeat(4, axis=2)
+    copies[..., ::4] *= -1
+    found = coherence(measure(copies), rng, draws=50)
+    assert found["frequency"]["ratio"] < 0.01 and found["quadrature"]["ratio"] < 0.01 < 0.5 < found["phase"]["ratio"]
+
+    found = coherence(measure(grouped[..., rng.permutation(256)]), rng, draws=100)
+    assert all(0.85 < numbers["ratio"] < 1.15 for numbers in found.values())
+
+
+def test_filters_are_alike_after_a_shift_and_groups_of_such_are_told():
+    rng = np.random.default_rng(0)
+    pattern, other = np.zeros((9, 9, 3)), rng.standard_normal((9, 9, 3))
+    pattern[2:5, 2:5] = rng.standard_normal((3, 3, 3))
+    moved = np.roll(pattern, (3, 2), (0, 1))
+    similarity = measures.filter_similarity(np.stack([pattern, 5 * moved, other, np.zeros_like(other)], -1))
+    np.testing.assert_allclose(similarity[0, :2], 1)
+    np.testing.assert_allclose(similarity[3], 0, atol=1e-12)
+    best = max(
+        (np.pad(pattern, ((8, 8), (8, 8), (0, 0)))[i : i + 9, j : j + 9] * other).sum() for i, j in np.ndindex(17, 17)
+    )
+    assert similarity[0, 2] == pytest.approx(best / np.linalg.norm(pattern) / np.linalg.norm(other))
+    leaders = rng.standard_normal((5, 5, 3, 4))
+    within, between = measures.group_similarity(leaders.repeat(4, axis=-1), 4)
+    assert within == pytest.approx(1) and between < 0.6
+    within, between = measures.group_similarity(rng.standard_normal((5, 5, 3, 64)), 4)
+    assert abs(within - between) < 0.03
+
+
+def test_slowness_of_entries_by_a_loop():
+    z = np.random.default_rng(0).random((10, 6))
+    z[:, 2] = 0  # silent
+    expected = [
+        sum(abs(z[n, i] - z[n + 5, i]) for n in range(5)) / 5 / z[:, i].mean() if z[:, i].any() else np.inf
+        for i in range(6)
+    ]
+    np.testing.assert_allclose(measures.group_slowness(z), expected)
+
+
+# The plane
+
+
+@given(seeds)
+def test_linear_map_finds_a_known_one(seed):
+    rng = np.random.default_rng(seed)
+    angles, half, matrix = rng.uniform(0, 90, (60, 2)), np.arange(60) < 30, rng.standard_normal((2, 2))
+    assume(np.linalg.cond(matrix) < 20)
+    r2, degrees = linear_map(angles @ matrix + 3, angles, half, ~half)
+    np.testing.assert_allclose(r2, 1)
+    a, b = np.linalg.inv(matrix).T
+    assert degrees == pytest.approx(np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))), abs=1e-4)
+
+
+def test_linear_map_is_judged_where_it_was_not_fitted():
+    rng = np.random.default_rng(0)
+    angles, half = rng.uniform(0, 90, (400, 2)), np.arange(400) < 200
+    z = angles + np.where(half, 0, 15)[:, None] * rng.standard_normal((400, 2))
+    r2_fit, degrees = linear_map(z, angles, half, half)
+    r2, _ = linear_map(z, angles, half, ~half)
+    np.testing.assert_allclose(r2_fit, 1)
+    expected = 1 - ((z - angles)[~half] ** 2).sum(0) / ((angles[~half] - angles[~half].mean(0)) ** 2).sum(0)
+    np.testing.assert_allclose(r2, expected)
+    assert degrees == pytest.approx(90)
+
+
+def test_trustworthiness():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 60, 2))
+    on, k, N = np.arange(60) % 2 == 0, 4, 60
+    excess = 0
+    for i in range(0, 60, 2):
+        others = [j for j in range(60) if j != i]
+        order = sorted(others, key=lambda j: math.dist(a[i], a[j]))
+        for j in sorted(others, key=lambda j: math.dist(b[i], b[j]))[:k]:
+            excess += max(0, order.index(j) + 1 - k)
+    assert trustworthiness(a, b, on, k) == pytest.approx(1 - 2 * excess / (30 * k * (2 * N - 3 * k - 1)))
+    assert trustworthiness(a, 5 * a[:, ::-1] - 1, on, k) == 1
+    # A fold brings strangers together: untrustworthy. A tear parts neighbours: discontinuous.
+    line = np.column_stack([np.linspace(-1, 1, 60), np.zeros(60)])
+    folded, everywhere = np.abs(line), np.ones(60, bool)
+    assert trustworthiness(line, folded, everywhere, k) < 0.9 < trustworthiness(folded, line, everywhere, k)
+    found = measures.judge(folded, line + rng.random((60, 2)) * 0.01, on)
+    assert found["held_out"]["views"] == 30 and found["all"]["trustworthiness"] < 0.9 < found["all"]["continuity"]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: measure(np.ones((4, 5, 8))), "must be"),
+        (lambda: measure(np.ones((4, 4, 6))), "6 units do not divide into groups of 4"),
+        (lambda: trustworthiness(np.eye(60), np.eye(60), np.ones(60, bool), 30), "half of the 60"),
+        (lambda: linear_map(np.eye(2), np.eye(2), np.ones(2, bool), np.arange(2) < 1), "hold out more"),
+    ],
+)
+def test_one_sentence_for_what_cannot_be(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
