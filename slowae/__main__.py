@@ -83,7 +83,7 @@ def main(argv=None):
             _complain(f"\n{str(stop) or 'stopped'}")
             return 130
         except MemoryError as error:
-            _complain(f"slowae: {error or 'not enough memory'}; give less data, or a smaller --batch")
+            _complain(f"slowae: {str(error) or 'not enough memory'}; give less data, or a smaller --batch")
             return 2
         except (ValueError, OSError, RuntimeError, FloatingPointError, OverflowError) as error:
             _complain(f"slowae: {error}")

@@ -41,8 +41,8 @@ def solution(function):
 def slider(draw, **choices):
     """A slider for each {argument: values}, which calls draw(**chosen) when moved; it begins with draw's defaults.
 
-    Where SLOWAE_STATIC is set, as it is for programs that execute lessons, draw() once and no widget: a picture drawn
-    by a widget there makes the client send to the kernel while it waits for a reply, which it may then never see.
+    Where SLOWAE_STATIC is set, as it is for programs that execute lessons, draw() once and no widget: for a picture
+    drawn in one, nbclient sends on the socket on which it awaits a reply, and may not notice that until its timeout.
     """
     if os.environ.get("SLOWAE_STATIC"):
         draw()

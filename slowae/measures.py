@@ -90,9 +90,11 @@ def coherence(units, rng, group=4, draws=200):
     }
     found = {}
     for name, (values, spread_of) in quantities.items():
-        within = float(np.nanmean(spread_of(values)))
+        spreads = spread_of(values)
+        require(np.isfinite(spreads).any(), f"no group holds two waves, and so no spread of {name}: train longer")
+        within = float(np.nanmean(spreads))
         regrouped = float(np.mean([np.nanmean(spread_of(rng.permutation(values))) for _ in range(draws)]))
-        found[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else np.nan}
+        found[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else 1.0}
     return found
 
 

@@ -78,7 +78,7 @@ def filters_for(x):
 
 
 def frames_per_block(x, W):
-    """As many frames as keep h and their spectra within 4 MB of cache on a CPU, h and the patches in 512 MB on a GPU."""
+    """As many frames as keep h and their spectra in 4 MB of cache on a CPU, h and the patches in 512 MB on a GPU."""
     if W.ndim == 2:
         return len(x)
     F, _, C, K = W.shape
@@ -109,6 +109,7 @@ def _code_forward(params, x, config):
 def encode(params, x, config):
     """z = G_W(x), any number of frames: x (N, H, W, C) -> z (N, H/size, W/size, K/group), or (N, D) -> (N, K/group)."""
     _require_frames(params, x)
+    require(len(x) > 0, "there are no frames to encode")
     step = frames_per_block(x, params["W_e"])
     parts = map_blocks(lambda i: _code_forward(params, x[i : i + step], config)[1], range(0, len(x), step))
     return array_module(x).concatenate(parts)
@@ -172,9 +173,10 @@ def statistics(params, x, config):
 
     parts = map_blocks(part, _pairs_in_blocks(x, params["W_e"]))
     error, h, change, z, active = (sum(column) for column in zip(*parts, strict=True))
+    power = (x * x).sum()
     places = len(x) * (x[0, ..., 0].size if x.ndim == 4 else 1)
     return {
-        "reconstruction": float(error / (x * x).sum()),
+        "reconstruction": float(error / (power + (power == 0))),
         "sparsity": float(h) / (places * len(active)),
         "slowness": float(2 * change / (z + (z == 0))),
         "active": float(active.sum()) / (places * len(active)),

@@ -74,14 +74,14 @@ def _interrupts():
         yield stop
         return
     kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.getsignal(kind) for kind in kinds}
+    ignored = signal.SIG_IGN, None  # as nohup has it, or a program that is not Python
+    heard = {kind: handler for kind in kinds if (handler := signal.getsignal(kind)) not in ignored}
     try:
-        for kind, handler in before.items():
-            if handler != signal.SIG_IGN:  # as nohup sets it
-                signal.signal(kind, lambda *_: stop.set())
+        for kind in heard:
+            signal.signal(kind, lambda *_: stop.set())
         yield stop
     finally:
-        for kind, handler in before.items():
+        for kind, handler in heard.items():
             signal.signal(kind, handler)
 
 

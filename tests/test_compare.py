@@ -1,5 +1,7 @@
 """The main job on tiny films: what it writes, what its caches keep apart, folds, kills, and films of little use."""
 
+import os
+import shutil
 from itertools import combinations
 
 import numpy as np
@@ -8,29 +10,21 @@ from films import film, shot, write_film
 from tiny import WORDS, cheap, cheap_whitening, compare, contents, process, results, write_films  # noqa: F401
 
 from slowae import files, model, plots, retrieval
-from slowae.__main__ import main
+from slowae.__main__ import main, parse
 from slowae.commands import compare as command
 from slowae.commands import paper
+from slowae.commands import patches as patches_command
 from slowae.data import cifar, scenes, video
 from slowae.methods import METHODS
 
 ROWS = "pixels zca random layer1 layer2".split()
-NEW = {  # what another value of an option makes anew
+NEW = {  # what is trained anew
     "--optimizer sgd": {"layer1", "layer2"},
-    "--rate 2e-4": {"layer1", "layer2"},
-    "--bias-rate 0.5": {"layer1", "layer2"},
-    "--alpha 2": {"layer1", "layer2"},
-    "--beta 2": {"layer1", "layer2"},
     "--alpha2 2": {"layer2"},
-    "--beta2 2": {"layer2"},
-    "--rise 1": {"layer1", "layer2"},
     "--epsilon 1": {"whitening", "layer1", "layer2"},
-    "--seed 6": {"layer1", "layer2"},
-    "--steps 4": {"layer1", "layer2"},
-    "--batch 3": {"layer1", "layer2"},
     "--fps 12": {"layer1", "layer2"},
     "--video other": {"whitening", "layer1", "layer2"},
-    "--methods pixels beta0": {"beta0"},
+    "--methods beta0": {"beta0"},
 }
 
 
@@ -46,10 +40,11 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def work(kept, cheap, monkeypatch):  # noqa: F811
-    """That folder, to work in."""
-    monkeypatch.chdir(kept[0])
-    return kept[0]
+def work(kept, cheap, tmp_path, monkeypatch):  # noqa: F811
+    """A copy of that folder, to work in."""
+    shutil.copytree(kept[0], tmp_path / "work", copy_function=os.link)  # files are replaced, never written into
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
 
 
 def same(one, other):
@@ -69,6 +64,11 @@ def made(before, after):
     return {name.rpartition("-")[0] for name in after.keys() - before.keys()}
 
 
+def cells_of(table):
+    """Markdown -> the cells of each line."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+
+
 # What is written
 
 
@@ -82,16 +82,14 @@ def test_films_become_a_table_and_pictures(kept):
         data = (folder / "out" / name).read_bytes()
         assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
     table, found = (folder / "out" / "table.md").read_text(), results(folder / "out")
-    assert (
-        table in done.stdout and "6 videos, 12 shots, 12 scenes, 1 x 1 windows a frame; split by video" in done.stdout
-    )
+    assert table in done.stdout and "6 videos, 12 shots, 12 scenes, 1 x 1 windows a frame; split by" in done.stdout
     for name, row in found["rows"].items():
-        line = next(line for line in table.splitlines() if line.startswith(f"| {METHODS[name].title}  "))
-        assert f" {row['temporal_map']:.3f} " in line and f" {row['temporal_auc']:.3f} " in line
+        cells = next(c for c in cells_of(table) if c[:1] == [METHODS[name].title])
+        assert cells[1] == f"{row['temporal_map']:.3f}" and cells[4] == f"{row['temporal_auc']:.3f}"
     assert "| minus pixels" in table and "bootstrap over 1 videos" in table
 
 
-def test_rows_are_what_the_learned_filters_give(kept, work):
+def test_rows_are_what_the_learned_filters_give(work):
     """Scene by scene, from films and learned.npz alone."""
     parts, _ = scenes.split_scenes(video.load_scenes(sorted((work / "films").iterdir())))
     whiten = cheap_whitening(np.concatenate([s.frames for s in parts["train"]]), 0.05)
@@ -111,7 +109,7 @@ def test_rows_are_what_the_learned_filters_give(kept, work):
 
 
 def test_results_hold_what_is_promised_and_differences_are_differences(work):
-    found = compare("--methods", *ROWS, "--folds", 2, "--seeds", 2, "--out", "folds")
+    found = compare("--methods", *ROWS, "--folds", 2, "--seeds", 2, "--distractors", 20, "--beta2", 3, "--out", "folds")
     assert found.keys() == set(
         "rows differences oracle chance folds seeds scenes videos resampled split settings backend versions machine "
         "seconds peak_mb".split()
@@ -123,7 +121,7 @@ def test_results_hold_what_is_promised_and_differences_are_differences(work):
     pairs = list(combinations(ROWS, 2))
     assert list(found["differences"]) == [f"{later} - {earlier}" for earlier, later in pairs]
     for measure in ("temporal_map", "temporal_auc"):
-        for name, row in rows.items():
+        for row in rows.values():
             low, high = row[f"{measure}_95"]
             assert 0 <= low <= row[measure] <= high <= found["oracle"][measure] + 1e-9
             assert row[measure] == pytest.approx(np.mean(row[f"{measure}_seeds"])) and len(row[f"{measure}_seeds"]) == 2
@@ -137,11 +135,27 @@ def test_results_hold_what_is_promised_and_differences_are_differences(work):
     for row in rows.values():
         assert row["temporal_way"] == pytest.approx((row["temporal_map"] - start) / (1 - start))
         assert len(row["temporal_precision"]) == len(row["temporal_recall"]) == 40
+        assert row["crowded_map"] <= row["temporal_map"]
+    assert rows["pixels"]["crowded_map"] < start
     assert rows["layer1"]["parameters"] == 2 * 9 * 9 * 3 * 64 + 64 and rows["pixels"]["parameters"] == 0
     settings = found["settings"]
-    used = dict(steps=3, batch=2, rate=1e-4, optimizer="adam", seed=5, seeds=2, folds=2, fps=6.0, epsilon=0.05, tiles=1)
-    assert used.items() <= settings.items() and settings["methods"] == ROWS
-    assert settings["configs"]["layer2"] == {"alpha": 1.0, "beta": 4.0, "group": 1, "size": 4, "rise": 0.25}
+    used = dict(
+        methods=ROWS,
+        steps=3,
+        batch=2,
+        rate=1e-4,
+        optimizer="adam",
+        seed=5,
+        seeds=2,
+        folds=2,
+        fps=6.0,
+        epsilon=0.05,
+        tiles=1,
+        distractors=20,
+    )
+    assert used == {name: settings[name] for name in used}
+    config = settings["configs"]["layer2"]
+    assert (config["beta"], config["group"], config["size"]) == (3.0, 1, 4)
     assert found["versions"]["numpy"] == np.__version__ and found["machine"]["cores"] >= 1
 
 
@@ -173,16 +187,12 @@ def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, mon
 # Caches
 
 
-def test_the_same_again_trains_nothing_and_gives_the_same_bits(kept, work, monkeypatch):
+def test_the_same_again_trains_nothing_and_gives_the_same_bits(work, monkeypatch):
     before, found = contents(work / "out"), results(work / "out")
-    monkeypatch.undo()  # with pictures, and nothing cheap
-    monkeypatch.chdir(work)
-    for name in ("loss_and_gradients", "init_params"):
-        monkeypatch.setattr(model, name, getattr(model, name) if name == "init_params" else None)
+    monkeypatch.setattr(model, "loss_and_gradients", None)
     assert same(compare("--methods", *ROWS), found)
     after = contents(work / "out")
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    assert changed <= {"results.json"}
+    assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} <= {"results.json"}
 
 
 @pytest.mark.parametrize("changed", NEW)
@@ -193,19 +203,29 @@ def test_other_settings_are_other_trainings_and_disturb_nothing(work, changed):
     assert made(before, contents(work / "out" / "cache")) == NEW[changed]
 
 
-def test_films_replaced_under_the_same_name_are_noticed(work, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_films(tmp_path / "films")
-    first = compare("--methods", "layer1")
-    before = contents(tmp_path / "out" / "cache")
-    (tmp_path / "films" / "0.mkv").write_bytes((work / "other" / "6.mkv").read_bytes())
-    second = compare("--methods", "layer1")
+def test_every_option_of_a_training_reaches_it():
+    """With test_methods: whatever of a Run differs is another training."""
+    options = "steps 4, batch 3, rate 2e-4, bias-rate 1, seed 6, alpha 2, beta 2, alpha2 2, beta2 2, rise 1, epochs 3"
+    runs = []
+    for words in ["", *(f"--{option}" for option in options.split(", "))]:
+        args = parse(["compare", *WORDS, *words.split()])[1]
+        run = command.make_run(args, args.seed)
+        assert run not in runs, words
+        runs.append(run)
+
+
+def test_films_replaced_under_the_same_name_are_noticed(work):
+    first, before = results(work / "out"), contents(work / "out" / "cache")
+    (work / "films" / "0.mkv").unlink()
+    (work / "other" / "6.mkv").rename(work / "films" / "0.mkv")
+    second = compare("--methods", *ROWS)
     assert first["videos"] == second["videos"] and not same(first, second)
-    assert made(before, contents(tmp_path / "out" / "cache")) >= {"layer1"}
+    assert made(before, contents(work / "out" / "cache")) >= {"layer1", "layer2"}
 
 
 def test_two_commands_in_one_folder_do_not_disturb_one_another(work, monkeypatch):
     first, before = compare("--methods", *ROWS), contents(work / "out" / "cache")
+    monkeypatch.setattr(patches_command, "UNITS", 64)
     patches = "patches --video films --out out --pairs 60 --steps 2 --batch 4 --seed 5".split()
     assert main(patches) == 0
     assert made(before, contents(work / "out" / "cache")) == {"alpha0", "sparse", "free_norm", "free_bias"}
@@ -234,31 +254,42 @@ def test_another_run_at_work_is_refused(work, capsys):
     assert contents(work / "out") == before
 
 
-def test_a_run_killed_again_and_again_ends_as_one_left_alone(kept, tmp_path):
-    """Where each file is moved into place: within a training, between two rows, between two pictures."""
-    folder, _ = kept
-    words = [*WORDS, "--video", folder / "films", "--steps", 60, "--methods", "pixels", "beta0", "layer1"]
-    assert process([*words, "--out", "whole"], tmp_path).returncode == 0
-    rng, kills = np.random.default_rng(), 0
-    while (done := process([*words, "--out", "killed"], tmp_path, KILL=int(rng.integers(1, 5)))).returncode != 0:
-        assert done.returncode == -9, done.stderr
-        kills += 1
-    whole, killed = contents(tmp_path / "whole"), contents(tmp_path / "killed")
-    assert kills > 0 and whole.keys() == killed.keys()
-    for name in whole:
-        if "cache/" not in name and name != "results.json":
-            assert whole[name] == killed[name], name
-    assert same(results(tmp_path / "whole"), results(tmp_path / "killed"))
+def test_a_run_killed_again_and_again_ends_as_one_left_alone(work):
+    """Where its n-th file would be moved into place: between two rows, and between two results."""
+    words = [*WORDS, "--methods", *ROWS, "--out", "killed"]
+    for moves in (3, 4):
+        assert process(words, work, KILL=moves).returncode == -9
+    assert process(words, work).returncode == 0
+    whole, killed = contents(work / "out"), contents(work / "killed")
+    assert whole.keys() == killed.keys()
+    assert {name for name in whole if whole[name] != killed[name]} <= {"results.json", "table.md"} | {
+        name
+        for name in whole
+        if name.startswith("cache/layer")  # they tell how long it took
+    }
+    assert same(results(work / "out"), results(work / "killed"))
 
 
 # Films of little use
 
 
-def degenerate(folder, count, frames):
-    """`count` films in which nothing changes but by a little noise."""
-    folder.mkdir(exist_ok=True)
-    for i in range(count):
-        write_film(folder / f"{i}.mkv", frames(i))
+def still(seed, count):
+    """A picture of noise that hardly changes."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 250, (32, 32, 3), np.uint8) + rng.integers(0, 5, (count, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def films(tmp_path, monkeypatch, cheap):  # noqa: F811
+    """films(count, frames) writes frames(0), frames(1), ... as the films of a new folder, to work in."""
+
+    def write(count, frames):
+        (tmp_path / "films").mkdir()
+        for i in range(count):
+            write_film(tmp_path / "films" / f"{i}.mkv", frames(i))
+
+    monkeypatch.chdir(tmp_path)
+    return write
 
 
 @pytest.mark.parametrize(
@@ -268,13 +299,12 @@ def degenerate(folder, count, frames):
         (6, lambda i: shot(i, 2), "--fps 12", "1 of them of fewer than five frames"),  # every scene has two frames
         (1, lambda i: film(9, 12, 8, 14, 10, 9), "", "One is too few to resample"),  # one video, shots
         (1, lambda i: shot(0, 60), "", "split by time; too few shots"),
-        (6, lambda i: np.full((9, 32, 32, 3), 30 * i, np.uint8) ^ shot(i, 9) % 4, "", "Pixels are perfect"),
+        (6, lambda i: still(i, 9), "", "Pixels are perfect"),
     ],
 )
-def test_films_of_little_use_still_make_a_table(work, tmp_path, monkeypatch, capsys, count, frames, words, sentence):
-    monkeypatch.chdir(tmp_path)
-    degenerate(tmp_path / "films", count, frames)
-    found = compare("--methods", *ROWS, "colour_histogram", "zca_tuned", *words.split())
+def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, words, sentence):
+    films(count, frames)
+    found = compare("--methods", *ROWS, "colour_histogram", *words.split())
     printed = capsys.readouterr()
     assert sentence in printed.out and "Traceback" not in printed.err
     assert found["oracle"]["temporal_map"] == 1 and 0 <= found["chance"]["temporal_map"] <= 1 + 1e-9
@@ -293,13 +323,10 @@ def test_films_of_little_use_still_make_a_table(work, tmp_path, monkeypatch, cap
             "--tiles 3",
             "smaller than the 96 x 96 needed; use a larger video or fewer --tiles",
         ),
-        (7, lambda i: shot(i, 9), "--rate 1e6 --optimizer sgd", "training diverged by step 3"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # np.errstate does not reach the threads
-def test_films_of_no_use_get_a_sentence(work, tmp_path, monkeypatch, capsys, count, frames, words, sentence):
-    monkeypatch.chdir(tmp_path)
-    degenerate(tmp_path / "films", count, frames)
+def test_films_of_no_use_get_a_sentence(films, tmp_path, capsys, count, frames, words, sentence):
+    films(count, frames)
     assert main([*WORDS, "--methods", "layer1", *words.split()]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out" / "results.json").exists()
@@ -327,8 +354,9 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     figures, tables = set(), "results.json table.md published.md".split()
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.add(path.name))
     out, rows = tmp_path / "out", "pixels layer1 supervised1 supervised2".split()
-    words = ["paper", *WORDS, "--out", out, "--folds", 1, "--grid-steps", 1, "--epochs", 1, "--methods", *rows]
-    assert main([str(word) for word in words]) == 0
+    words = f"paper --out {out} --folds 1 --grid-steps 1 --epochs 1 --methods".split()
+    words[1:1], words[len(words) :] = WORDS, rows
+    assert main(words) == 0
     assert {"figure3.png", "figure4.png", "grid.png", "curves_classes.png", "neighbours_classes.png"} <= figures
     assert all((out / name).exists() for name in tables)
     found = results(out)
@@ -346,17 +374,14 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     assert found["rows"]["pixels"]["class_recall"] == [k / 40 for k in range(1, 41)]
     assert 0 <= found["rows"]["supervised2"]["test_accuracy"] <= 1
     # The published values stand beside ours as ratios to pixels.
-    lines = (out / "published.md").read_text().splitlines()
-    cells = next([c.strip() for c in line.split("|")[1:-1]] for line in lines if line.startswith("| layer 1 "))
+    cells = next(c for c in cells_of((out / "published.md").read_text()) if c[0] == "layer 1")
     for cell, task, published in ((1, "temporal", "0.262, x 1.51"), (4, "class", "0.296, x 1.26")):
         ours, pixels = (found["rows"][name][f"{task}_auc"] for name in ("layer1", "pixels"))
         assert cells[cell : cell + 3] == [f"{ours:.3f}", f"{ours / pixels:.2f}", published]
-    # A finished run reads its classes back.
-    before = contents(out / "cache")
+    # They are read back.
     monkeypatch.setattr(retrieval, "class_retrieval", None)
-    again = compare("--out", out, "--classes", "--epochs", 1, "--methods", *rows)
-    assert again["rows"]["layer1"]["class_map"] == found["rows"]["layer1"]["class_map"]
-    assert contents(out / "cache") == before
+    again, _ = command.class_retrieval("pixels", {}, {p: cifar.load(p) for p in ("train", "test")}, parse(words)[1])
+    assert found["rows"]["pixels"]["class_map"] == pytest.approx(again.measure("map"))
 
 
 def test_the_paper_needs_its_corpus(cheap, tmp_path, monkeypatch, capsys):  # noqa: F811

@@ -98,7 +98,7 @@ def test_a_wrong_gradient_of_a_loss_is_caught():
         check_loss(lambda z: (losses.slowness(z)[0], -losses.slowness(z)[1]), losses.slowness, "loss dz", z=Z)
     with pytest.raises(NotRight, match="expected loss, dz, found a list of 2"):
         check_loss(lambda z: list(losses.slowness(z)), losses.slowness, "loss dz", z=Z)
-    with pytest.raises(NotRight, match="dz: expected shape .*, found float64"):
+    with pytest.raises(NotRight, match=r"dz: expected shape .*, found float64"):
         check_loss(lambda z: (losses.slowness(z)[0], z.sum()), losses.slowness, "loss dz", z=Z)
     with pytest.raises(NotRight, match="loss: expected"):
         check_loss(lambda z: (2 * losses.slowness(z)[0], losses.slowness(z)[1]), losses.slowness, "loss dz", z=Z)
@@ -183,7 +183,6 @@ def test_a_solution_runs_where_nothing_is_imported():
     exec(solution(model.loss_and_gradients).data, space)
     arguments = params, RNG.standard_normal((4, 6)), model.Config(size=1)
     assert space["loss_and_gradients"](*arguments)[0] == model.loss_and_gradients(*arguments)[0]
-    assert "dh = dh_reconstruction + config.alpha * dh_sparsity" in solution(model.loss_and_gradients).data
 
 
 def test_sliders_draw_once_with_the_defaults_and_no_widget_where_lessons_are_executed(monkeypatch):

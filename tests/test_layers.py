@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strategies import off_zero, pooled_shapes, seeds
 
 from slowae import layers
@@ -38,24 +37,18 @@ def test_gradients(name, seed):
     check_gradients(*layer(name), draw(name, seed), np.random.default_rng(seed))
 
 
-@given(pooled_shapes(), seeds)
-def test_l2_pool_gradients(shapes, seed):
-    (shape, group, size), rng = shapes, np.random.default_rng(seed)
-    check_gradients(lambda h: l2_pool_forward(h, group, size), l2_pool_backward, {"h": off_zero(rng, shape)}, rng)
-
-
 @EVERY
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtype_stays_and_arguments_do_not_change(name, dtype):
     (forward, backward), arrays = layer(name), draw(name, 0, dtype)
     moved = to_device({key: value.copy() for key, value in arrays.items()})
     out, cache = forward(**moved)
-    dout = 2 * out
+    dout = out - 2
     grads = backward(dout, cache)
     assert {value.dtype for value in (out, *(grads if isinstance(grads, tuple) else [grads]))} == {np.dtype(dtype)}
     for key, value in arrays.items():
         np.testing.assert_array_equal(to_host(moved[key]), value)
-    np.testing.assert_array_equal(to_host(dout), 2 * to_host(out))
+    np.testing.assert_array_equal(to_host(dout), to_host(out) - 2)
 
 
 @EVERY
@@ -78,14 +71,6 @@ def test_linear_decode_is_the_transpose_of_linear():
     np.testing.assert_allclose(a, [[sum(x[n] * W[:, k]) for k in range(2)] for n in range(3)])
 
 
-def test_linear_weight_gradients_alone_are_the_same():
-    arrays = draw("linear", 0)
-    a, cache = layers.linear_forward(**arrays)
-    alone, all_three = layers.linear_backward_weights(a, cache), layers.linear_backward(a, cache)
-    for one, other in zip(alone, all_three[1:], strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_relu_at_the_kink_is_flat():
     h, cache = relu_forward(to_device(np.array([-1.0, 0.0, 2.0])))
     assert to_host(h).tolist() == [0, 0, 2]
@@ -93,14 +78,15 @@ def test_relu_at_the_kink_is_flat():
 
 
 @given(pooled_shapes(), seeds)
-def test_l2_pool_equals_the_loop(shapes, seed):
-    (N, H, W, K), group, size = shapes
-    h = np.random.default_rng(seed).standard_normal((N, H, W, K)).clip(0)
+def test_l2_pool_equals_the_loop_and_its_gradients_the_differences(shapes, seed):
+    ((N, H, W, K), group, size), rng = shapes, np.random.default_rng(seed)
+    h = off_zero(rng, (N, H, W, K))
     z = np.zeros((N, H // size, W // size, K // group))
     for n, y, x, k in np.ndindex(N, H, W, K):
         z[n, y // size, x // size, k // group] += h[n, y, x, k] ** 2
     found, _ = l2_pool_forward(to_device(h), group, size)
-    np.testing.assert_allclose(to_host(found), np.sqrt(z), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(to_host(found), np.sqrt(z), rtol=1e-12)
+    check_gradients(lambda h: l2_pool_forward(h, group, size), l2_pool_backward, {"h": h}, rng)
 
 
 def test_l2_pool_of_vectors_is_that_of_single_places():
@@ -167,15 +153,12 @@ def test_shapes_that_do_not_fit_get_a_sentence(forward, shapes):
         forward(*map(np.zeros, shapes))
 
 
-@given(st.sampled_from([(4,), (3, 2, 2)]), st.integers(1, 3), seeds)
-def test_batch_norm_equals_the_loop(rows, K, seed):
-    rng = np.random.default_rng(seed)
-    a, b = 3 * rng.standard_normal((*rows, K)) + 5, rng.standard_normal(K)
-    expected = np.empty_like(a)
-    for k in range(K):
-        values = a[..., k].ravel().tolist()
-        mean = sum(values) / len(values)
-        variance = sum((value - mean) ** 2 for value in values) / len(values)
-        expected[..., k] = (a[..., k] - mean) / (variance + 1e-5) ** 0.5 + b[k]
-    out, _ = layers.batch_norm_forward(to_device(a), to_device(b))
-    np.testing.assert_allclose(to_host(out), expected, rtol=1e-9, atol=1e-9)
+@pytest.mark.parametrize("rows", [(4,), (3, 2, 2)])
+def test_batch_norm_leaves_each_map_its_bias_as_mean_and_variance_1(rows):
+    rng = np.random.default_rng(0)
+    a, b = 3 * rng.standard_normal((*rows, 3)) + 5, np.array([0.0, 1.0, -2.0])
+    a[..., 2] = 2.0  # a map that never changes is its bias
+    out = to_host(layers.batch_norm_forward(to_device(a), to_device(b))[0]).reshape(-1, 3)
+    variance = a.reshape(-1, 3).var(0)
+    np.testing.assert_allclose(out.mean(0), b, atol=1e-12)
+    np.testing.assert_allclose(out.var(0), variance / (variance + 1e-5), atol=1e-12)

@@ -199,6 +199,7 @@ def test_trustworthiness():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (lambda: coherence(measure(gabors(np.zeros(8), 0.0, 0.0, width=4.0)), np.random.default_rng(0)), "no group holds two waves"),
         (lambda: measure(np.ones((4, 5, 8))), "must be"),
         (lambda: measure(np.ones((4, 4, 6))), "6 units do not divide into groups of 4"),
         (lambda: trustworthiness(np.eye(60), np.eye(60), np.ones(60, bool), 30), "half of the 60"),

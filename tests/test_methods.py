@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from strategies import seeds
 from strict import Strict
 from test_conv import conv_by_loop
-from tiny import cheap_whitening
+from tiny import cheap, cheap_whitening  # noqa: F401
 
 from slowae import model, optim, retrieval, train
 from slowae.backend import to_device, to_host
 from slowae.data import scenes
 from slowae.data.scenes import Scene, windows
+from slowae.data.whitening import Whitening
 from slowae.gradcheck import check_gradients
 from slowae.losses import cross_entropy
 from slowae.methods import LABELLED, METHODS, Data, Run, controls, convnet
@@ -33,18 +34,10 @@ def make_data(labelled=True):
     return Data(frames, pairs, cheap_whitening(frames, 0.1), watched, (IMAGES, LABELS) if labelled else None)
 
 
-@pytest.fixture
-def cheap(monkeypatch):
-    """No 3072 x 3072 eigenvectors."""
-    monkeypatch.setattr(controls, "fit_whitening", cheap_whitening)
-    monkeypatch.setattr(controls, "principal_axes", lambda frames: (frames,))
-    monkeypatch.setattr(controls, "whitening", cheap_whitening)
-
-
 # Rows
 
 
-def test_every_row_fits_and_encodes(cheap):
+def test_every_row_fits_and_encodes(cheap):  # noqa: F811
     with_images, without = make_data(), make_data(labelled=False)
     configs = {"supervised2": convnet.Config(epochs=1, batch=100, hidden=8)}
     run = Run(steps=2, batch=2, rate=1e-4, seed=3, configs=configs)
@@ -65,7 +58,7 @@ def test_every_row_fits_and_encodes(cheap):
         if "W_e" in params:  # a row of Eq. 2, whatever trained it: one meaning for each key
             below = {"below/W_e", "below/b_e", "centre", "scale"} if like == "two" else set()
             assert {"mean", "matrix", "W_e", "b_e"} | below <= params.keys(), name
-            x = to_device(data.whiten(data.frames[:2]))
+            x = to_device(Whitening(params["mean"], params["matrix"])(data.frames[:2]))
             if like == "two":
                 bank = {key: to_device(params[f"below/{key}"]) for key in ("W_e", "b_e")}
                 x = (model.encode(bank, x, Config(group=4, size=2)) - to_device(params["centre"])) / float(
@@ -92,6 +85,25 @@ def test_a_row_is_trained_once_for_a_run_and_data(monkeypatch):
     assert run.fitted("layer1", data) is first and len(trained) == 2
     assert list(run.histories) == ["layer1", "layer2"]
     assert run.fitted("layer1", make_data()) is not first and len(trained) == 3  # other data
+
+
+def test_whatever_a_training_depends_on_is_in_its_name(tmp_path):
+    """Else another run would take its parameters for its own."""
+    data, base = make_data(), Run(steps=1, batch=2, rate=1e-4, out=tmp_path)
+    other = data._replace(windows=data.windows[1:])
+    others = {
+        "data": (other, {}), "whitening": (data._replace(whiten=cheap_whitening(data.frames, 1.0)), {}),
+        **{name: (data, {name: value}) for name, value in dict(
+            steps=2, batch=3, rate=2e-4, optimizer="sgd", bias_rate=0.5, seed=1).items()},
+        **{name: (data, {"configs": {"layer1": replace(Config(), **{name: value})}}) for name, value in dict(
+            alpha=2.0, beta=2.0, rise=1.0).items()},
+    }  # fmt: skip
+    base.fitted("layer1", data)
+    for count, (name, (learned_from, changes)) in enumerate(others.items(), 2):
+        replace(base, **changes, _fitted={}, histories={}).fitted("layer1", learned_from)
+        assert len(list(tmp_path.iterdir())) == count, name
+    base.fitted("beta0", data)
+    assert len(list(tmp_path.iterdir())) == len(others) + 2
 
 
 def test_layer_2_is_trained_on_the_frozen_standardised_code_of_layer_1():
@@ -175,7 +187,7 @@ def test_controls_by_hand():
 
 
 @pytest.mark.parametrize("measure", ["temporal_map", "temporal_auc", "class_auc"])
-def test_tuning_takes_what_validates_best(cheap, monkeypatch, measure):
+def test_tuning_takes_what_validates_best(cheap, monkeypatch, measure):  # noqa: F811
     asked = []
 
     def score(encode, data):
@@ -342,7 +354,7 @@ def test_it_learns_what_can_be_told_apart():
     assert convnet.accuracy(params, to_device(images[300:]), to_device(labels[300:])) > 0.95
 
 
-def test_the_row_is_the_network_folded():
+def test_the_row_is_the_network_folded(cheap):  # noqa: F811
     """What `fit` returns, seen as a row of Eq. 2, classifies as the network does; layers start at variance 1."""
     data, run = make_data(), Run(seed=1, configs={"supervised2": convnet.Config(epochs=1, batch=100, hidden=8)})
     params = run.fitted("supervised2", data)

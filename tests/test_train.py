@@ -14,6 +14,7 @@ from slowae import files, model, optim, train
 from slowae.backend import array_module, to_device, to_host
 from slowae.train import Checkpoint, Descent
 
+KINDS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 CONFIG = model.Config(alpha=0.3, beta=0.5, size=1, rise=0.5)
 
 
@@ -112,6 +113,10 @@ def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
     assert len(seen) == 7
 
 
+def test_biases_at_rate_0_stay():
+    assert [fit_equation_2(bias_rate=rate)[0]["b_e"].any() for rate in (0.0, 1.0)] == [False, True]
+
+
 @given(st.integers(1, 500), st.floats(1e-6, 10))
 def test_the_rate_is_constant_then_falls_in_a_line_towards_zero(steps, rate):
     rates = np.array([Descent(steps, rate).rate_at(step) for step in range(steps + 1)])
@@ -120,28 +125,18 @@ def test_the_rate_is_constant_then_falls_in_a_line_towards_zero(steps, rate):
     np.testing.assert_allclose(rates[first:], rate * 2 * np.arange(steps - first, -1, -1) / steps)
 
 
-def test_the_bottom_of_a_bowl_is_found_where_the_backend_is_and_comes_back():
-    places = set()
+def test_the_bottom_of_a_bowl_is_found_on_the_backend_and_the_start_stays():
+    start, seen = {"x": np.zeros(2)}, []
 
     def look(params, batch, done):
-        places.update((array_module(params["x"]), array_module(batch)))
+        seen.append((array_module(params["x"]), done))
         return bowl(params, batch, done)
 
-    params, history = fit_bowl(look, steps=300)
+    params, history = train.fit(look, lambda rng: start, around, Descent(200, 0.1, every=5))
     np.testing.assert_allclose(params["x"], [3, -2], atol=0.03)
-    assert isinstance(params["x"], np.ndarray) and places == {array_module(to_device(np.zeros(1)))}
-    assert history[-1]["loss"] < 0.02 < 0.5 < history[0]["loss"]
-
-
-def test_what_is_done_is_told_and_the_start_and_the_settings_stay():
-    start, done = {"x": np.array([1.0, 1.0])}, []
-    train.fit(
-        lambda params, batch, share: (done.append(share), bowl(params, batch, share))[1],
-        lambda rng: start,
-        around,
-        Descent(4, 0.1),
-    )
-    assert done == [0, 0.25, 0.5, 0.75] and start["x"].tolist() == [1, 1]
+    assert history[-1]["loss"] < 0.02 < 0.2 < history[0]["loss"]
+    assert isinstance(params["x"], np.ndarray) and start["x"].tolist() == [0, 0]
+    assert seen == [(array_module(to_device(np.zeros(1))), step / 200) for step in range(200)]
 
 
 @pytest.mark.parametrize(
@@ -223,30 +218,37 @@ def test_a_process_that_is_killed_loses_nothing_that_was_saved(tmp_path, moment)
     assert [other.name for other in tmp_path.glob("eq2*")] == [path.name]
 
 
-@pytest.mark.parametrize("at", [1, 4, 14, 40])  # the very last one too: what comes after must not start
-@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, kind, at):
-    def interrupt():
-        os.kill(os.getpid(), getattr(signal, kind))
+@pytest.fixture
+def handle():
+    """handle(kind, handler), as signal.signal, until the end of the test."""
+    before = {kind: signal.getsignal(kind) for kind in KINDS}
+    yield signal.signal
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
 
-    before = signal.getsignal(getattr(signal, kind))
+
+@pytest.mark.parametrize("at", [1, 4, 14, 40])  # the very last one too: what comes after must not start
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, handle, kind, at):
+    def interrupt():
+        os.kill(os.getpid(), kind)
+
+    handle(kind, signal.default_int_handler)
     message = rf"stopped after step {at} of 40: saved in .*eq2-.*.npz; the same command goes on"
     with pytest.raises(KeyboardInterrupt, match=message):
         fit_equation_2(tmp_path, at=at, then=interrupt)
-    assert signal.getsignal(getattr(signal, kind)) is before
+    assert signal.getsignal(kind) is signal.default_int_handler
     assert state_of(only(tmp_path))["step"] == at
     assert_same_run(fit_equation_2(tmp_path), fit_equation_2())
     with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
         fit_equation_2(at=at, then=interrupt)
 
 
-def test_a_signal_that_was_to_be_ignored_is(tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signal_that_was_to_be_ignored_is(handle, kind):
     """As nohup, or a shell that starts a job in the background, has it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        fit_equation_2(tmp_path, at=5, then=lambda: os.kill(os.getpid(), signal.SIGHUP))
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    handle(kind, signal.SIG_IGN)
+    fit_equation_2(at=5, then=lambda: os.kill(os.getpid(), kind))
 
 
 @pytest.mark.parametrize(
@@ -258,19 +260,18 @@ def test_a_signal_that_was_to_be_ignored_is(tmp_path):
         {"seed": 1},
         {"every": 8},
         {"shape": (6, 4)},
-        {"settings": {"data": "another"}},
-        {"settings": {"descent": 1}},
-        {"settings": {"start": 1}},
+        {"settings": {"steps": 42}},
     ],
     ids=str,
 )
 def test_another_setting_or_start_has_another_file_and_leaves_the_first(tmp_path, changed):
-    first = fit_equation_2(tmp_path, {"data": "film"})
+    settings = {"steps": 41}  # of the data, and not those of the descent
+    first = fit_equation_2(tmp_path, settings)
     path = only(tmp_path)
     before = path.read_bytes()
-    fit_equation_2(tmp_path, **{"settings": {"data": "film"}} | changed)
+    fit_equation_2(tmp_path, **{"settings": settings} | changed)
     assert len(list(tmp_path.iterdir())) == 2 and path.read_bytes() == before
-    assert_same_run(fit_equation_2(tmp_path, {"data": "film"}, at=1, then=crash), first)
+    assert_same_run(fit_equation_2(tmp_path, settings, at=1, then=crash), first)
 
 
 def test_without_resume_the_old_file_is_moved_aside(tmp_path):

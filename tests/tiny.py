@@ -1,7 +1,7 @@
 """Whole runs of the command line in seconds: tiny films, and a whitening without its 3072 x 3072 eigenvectors.
 
-python tests/tiny.py WORDS is python -m slowae WORDS, so cheapened; with KILL=n in the environment it dies, unasked and
-at once, where it would move its n-th file into place.
+python tests/tiny.py WORDS is python -m slowae WORDS, so cheapened. In the environment, KILL=n lets it die at once where
+it would move its n-th file into place, and PLAIN leaves the pictures out.
 """
 
 import json
@@ -18,9 +18,16 @@ from films import shot, write_film
 from slowae import backend, plots
 from slowae.__main__ import main, program
 from slowae.data import whitening
+from slowae.methods import controls
 
 ROOT = Path(__file__).parents[1]
-WORDS = "--video films --steps 3 --batch 2 --rate 1e-4 --seed 5 --backend numpy --out out".split()
+WORDS = "--video films --steps 3 --batch 2 --rate 1e-4 --epsilon 0.05 --seed 5 --backend numpy --out out".split()
+
+PICTURES = "save filters training_curves precision_recall nearest_frames".split()
+
+
+def _nothing(*_, **__):
+    pass
 
 
 def cheap_whitening(frames, epsilon):
@@ -43,7 +50,11 @@ def write_films(folder, count=6, lengths=(9, 14), first=0):
 def cheap(monkeypatch):
     """main() in seconds: no eigenvectors, no pictures; and the backend stays as it is."""
     monkeypatch.setattr(whitening, "fit_whitening", cheap_whitening)
-    monkeypatch.setattr(plots, "save", lambda *_: None)
+    monkeypatch.setattr(controls, "fit_whitening", cheap_whitening)
+    monkeypatch.setattr(controls, "principal_axes", lambda frames: (frames,))
+    monkeypatch.setattr(controls, "whitening", cheap_whitening)
+    for name in PICTURES:
+        monkeypatch.setattr(plots, name, _nothing)
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
 
@@ -89,6 +100,9 @@ def _die_at(count):
 
 if __name__ == "__main__":
     whitening.fit_whitening = cheap_whitening
+    if "PLAIN" in os.environ:
+        for name in PICTURES:
+            setattr(plots, name, _nothing)
     if "KILL" in os.environ:
         _die_at(int(os.environ["KILL"]))
     program()

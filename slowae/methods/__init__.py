@@ -62,9 +62,9 @@ class Run:
     units within a hundred steps. configs: {row: configuration} where not the one of METHODS.
     """
 
-    steps: int = 1200
-    batch: int = 16
-    rate: float = 2e-3
+    steps: int = 3000
+    batch: int = 8
+    rate: float = 1e-3
     optimizer: str = "adam"
     seed: int = 0
     out: Path | None = None

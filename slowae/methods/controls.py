@@ -8,7 +8,7 @@ import numpy as np
 from slowae import retrieval
 from slowae.backend import require, to_device, to_host
 from slowae.data import scenes
-from slowae.data.whitening import Whitening, fit_whitening, principal_axes, whitening
+from slowae.data.whitening import Whitening, fit_whitening, kept_whitening, principal_axes, whitening
 
 EPSILONS = 0.1, 1.0, 10.0, 100.0
 
@@ -57,7 +57,8 @@ def fit_zca(data, config, run):
 
 def fit_zca_own(data, config, run):
     """The whitening of the labelled images in place of the film's."""
-    own = fit_whitening(data.images()[0], data.whiten.epsilon)
+    images, epsilon = data.images()[0], data.whiten.epsilon
+    own = kept_whitening(run.out, images, epsilon) if run.out else fit_whitening(images, epsilon)
     return {"mean": own.mean, "matrix": own.matrix}
 
 

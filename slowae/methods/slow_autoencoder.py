@@ -11,12 +11,13 @@ from dataclasses import asdict
 import numpy as np
 
 from slowae import files, model, optim
-from slowae.backend import require, to_device
+from slowae.backend import array_module, require, to_device
 from slowae.data import scenes
 from slowae.data.whitening import Whitening
 from slowae.methods.controls import fit_zca, in_blocks
 
 FILTERS = (9, 9, 3, 64), (5, 5, 16, 64)  # of the two layers (Section 5)
+KEPT = 2**29  # bytes of what a layer sees of its frames: as much is kept, and more is made batch by batch
 POOLS = model.Config(group=4, size=2), model.Config(group=1, size=4)
 
 
@@ -78,10 +79,14 @@ def fit(data, config, run, below=None):
     inputs, pairs = _inputs(data, run, below), data.pairs
     here, frames = to_device(inputs), to_device(data.frames)
     watched = seen(here, to_device(watched_frames(data)))
+    # A batch is few frames, and to whiten it all of the matrix is read: once for all of them, where they fit.
+    whole = watched[0].nbytes * len(frames) <= KEPT
+    parts = [seen(here, frames[i : i + 500]) for i in range(0, len(frames), 500)] if whole else []
+    x = array_module(frames).concatenate(parts) if whole else None
 
     def draw(rng):
-        picks = pairs[rng.integers(len(pairs), size=run.batch)]
-        return seen(here, frames[to_device(picks.T.ravel())])
+        picks = to_device(pairs[rng.integers(len(pairs), size=run.batch)].T.ravel())
+        return x[picks] if whole else seen(here, frames[picks])
 
     learned = run.train(
         lambda params, x, done: model.loss_and_gradients(params, x, config, done),
