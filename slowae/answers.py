@@ -81,7 +81,7 @@ def unchanged(value, copy):
     return True
 
 
-def _attempt(answer, arguments):
+def _attempt(answer, arguments, label):
     """answer(**arguments) -> what it returns; NotRight if it stops with an error: which, and at which of its lines."""
     try:
         return answer(**arguments)
@@ -91,13 +91,13 @@ def _attempt(answer, arguments):
             if code and frame.f_code.co_filename == code.co_filename:
                 line = linecache.getline(code.co_filename, number).strip()
         at = f" at `{line}`" if line else ""
-        raise NotRight(f"{answer.__name__} stops{at} with {type(error).__name__}: {error}") from error
+        raise NotRight(f"{label} stops{at} with {type(error).__name__}: {error}") from error
 
 
-def call(answer, arguments, may_change=()):
+def call(answer, arguments, label="", may_change=()):
     """_attempt with copies -> what it returns; NotRight if nothing yet, or if it wrote into an argument."""
     copies = deepcopy(arguments)
-    found = _attempt(answer, copies)
+    found = _attempt(answer, copies, label or answer.__name__)
     for name, value in arguments.items():
         if name not in may_change and not unchanged(value, copies[name]):
             raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")

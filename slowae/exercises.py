@@ -70,7 +70,7 @@ def check(answer, solution, returns, *, backward=None, case="", rtol=1e-6, **arg
     A `cache` is compared by what the package's `backward` makes of it. case: what this check looks at, in words.
     """
     label, names = f"{answer.__name__}, {case}" if case else answer.__name__, returns.split()
-    expected, found = solution(**arguments), call(answer, arguments)
+    expected, found = solution(**arguments), call(answer, arguments, label)
     compare(label, names, expected, found, rtol)
     if backward:
         dout = np.random.default_rng(0).standard_normal(expected[0].shape)
@@ -87,7 +87,7 @@ def check_in_place(answer, solution, changes, *, rtol=1e-6, **arguments):
     package's `solution` does, and no others."""
     changes, expected = changes.split(), deepcopy(arguments)
     solution(**expected)
-    found = call(answer, arguments, changes)
+    found = call(answer, arguments, may_change=changes)
     if all(unchanged(arguments[name], found[name]) for name in changes):
         raise NotRight(f"{answer.__name__} changes nothing yet; write it in the cell above")
     for name in changes:

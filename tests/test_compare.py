@@ -167,9 +167,9 @@ def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, mon
         return real(folds, *rest)
 
     monkeypatch.setattr(command, "find", spy)
-    compare("--methods", "pixels", "--folds", 3, "--out", "folds")
+    found = compare("--methods", "pixels", "--folds", 3, "--out", "folds")
     films = {p.name: video.load_scenes([p]) for p in (work / "films").iterdir()}
-    asked = []
+    asked, average = [], []
     for fold in seen:
         learned = {f.tobytes() for f in fold.data.frames} | {
             f.tobytes() for s in fold.data.validation for f in s.frames
@@ -179,8 +179,9 @@ def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, mon
         for name in tested:
             assert not learned & {f.tobytes() for s in films[name] for f in s.frames}
         asked += [fold.frames[fold.scene == i].tobytes() for i in np.unique(fold.scene)]
-        whiten = cheap_whitening(fold.data.frames, 0.05)
-        np.testing.assert_array_equal(fold.data.whiten.mean, whiten.mean)
+        np.testing.assert_array_equal(fold.data.whiten.mean, cheap_whitening(fold.data.frames, 0.05).mean)
+        average += retrieval.temporal_retrieval(fold.frames, fold.scene).average_precision.tolist()
+    assert found["rows"]["pixels"]["temporal_map"] == pytest.approx(np.mean(average))
     assert sorted(asked) == sorted(s.sampled.tobytes() for some in films.values() for s in some)
 
 
@@ -210,7 +211,7 @@ def test_every_option_of_a_training_reaches_it():
     for words in ["", *(f"--{option}" for option in options.split(", "))]:
         args = parse(["compare", *WORDS, *words.split()])[1]
         run = command.make_run(args, args.seed)
-        assert run not in runs, words
+        assert run not in runs and run.configs["alpha0"].alpha == run.configs["beta0"].beta == 0, words
         runs.append(run)
 
 
@@ -262,11 +263,8 @@ def test_a_run_killed_again_and_again_ends_as_one_left_alone(work):
     assert process(words, work).returncode == 0
     whole, killed = contents(work / "out"), contents(work / "killed")
     assert whole.keys() == killed.keys()
-    assert {name for name in whole if whole[name] != killed[name]} <= {"results.json", "table.md"} | {
-        name
-        for name in whole
-        if name.startswith("cache/layer")  # they tell how long it took
-    }
+    timed = {"results.json", *(name for name in whole if name.startswith("cache/layer"))}
+    assert {name for name in whole if whole[name] != killed[name]} <= timed
     assert same(results(work / "out"), results(work / "killed"))
 
 
@@ -307,6 +305,8 @@ def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, wo
     found = compare("--methods", *ROWS, "colour_histogram", *words.split())
     printed = capsys.readouterr()
     assert sentence in printed.out and "Traceback" not in printed.err
+    alone = found["resampled"]["units"] == 1
+    assert all((row["temporal_map_95"] is None) == alone for row in found["rows"].values())
     assert found["oracle"]["temporal_map"] == 1 and 0 <= found["chance"]["temporal_map"] <= 1 + 1e-9
 
 
@@ -354,8 +354,7 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     figures, tables = set(), "results.json table.md published.md".split()
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.add(path.name))
     out, rows = tmp_path / "out", "pixels layer1 supervised1 supervised2".split()
-    words = f"paper --out {out} --folds 1 --grid-steps 1 --epochs 1 --methods".split()
-    words[1:1], words[len(words) :] = WORDS, rows
+    words = ["paper", *WORDS, *f"--out {out} --folds 1 --grid-steps 1 --epochs 1 --methods".split(), *rows]
     assert main(words) == 0
     assert {"figure3.png", "figure4.png", "grid.png", "curves_classes.png", "neighbours_classes.png"} <= figures
     assert all((out / name).exists() for name in tables)
@@ -380,8 +379,11 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
         assert cells[cell : cell + 3] == [f"{ours:.3f}", f"{ours / pixels:.2f}", published]
     # They are read back.
     monkeypatch.setattr(retrieval, "class_retrieval", None)
-    again, _ = command.class_retrieval("pixels", {}, {p: cifar.load(p) for p in ("train", "test")}, parse(words)[1])
+    images, args = {part: cifar.load(part) for part in ("train", "test")}, parse(words)[1]
+    again, _ = command.class_retrieval("pixels", {}, images, args)
     assert found["rows"]["pixels"]["class_map"] == pytest.approx(again.measure("map"))
+    with pytest.raises(TypeError):  # those of other parameters are not
+        command.class_retrieval("pixels", {"W_e": np.ones(1)}, images, args)
 
 
 def test_the_paper_needs_its_corpus(cheap, tmp_path, monkeypatch, capsys):  # noqa: F811

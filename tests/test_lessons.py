@@ -16,7 +16,7 @@ LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
 def run(source, space, path):
-    exec(compile(source, path.name, "exec"), space)
+    exec(compile(source, f"<{path.stem}>", "exec"), space)
 
 
 def larger(out):
@@ -77,18 +77,21 @@ def wrong_answers(function, run_check):
         yield "keeps nothing for backward", lambda *args, **kwargs: (function(*args, **kwargs)[0], None)
 
 
-# Answers that fit some sizes only, or some numbers, by the names of the exercises.
-NARROW = {
-    "im2col": ("F // 2, array_module", "1, array_module"),
-    "col2im": ("F // 2", "1"),
-    "l2_pool_forward": ("group))", "4))"),
-    "l2_pool_backward": ("repeat(group", "repeat(4"),
-    "circular_spread": ("reshape(-1, group)", "reshape(-1, 4)"),
-    "colour_histogram": ("minlength=bins**3", "minlength=512"),
-    "sparsity": ("xp.sign(h)", "h / xp.abs(h)"),
-    "drlim": (" + (distance == 0)", ""),
-    "group_similarity": ("float(similarity[same", "(similarity[same"),
-}
+# Answers that a student might give: of which exercise, what the package has, what they have, what the check must name.
+PLANTED = [
+    ("slowae.conv.im2col", "F // 2, array_module", "1, array_module", "F = 5 stops with ValueError"),
+    ("slowae.conv.col2im", "F // 2", "1", "F = 5 stops with ValueError"),
+    ("slowae.layers.l2_pool_forward", "group))", "4))", "group = 3 stops with ValueError"),
+    ("slowae.layers.l2_pool_backward", "repeat(group", "repeat(4", "stops with ValueError"),
+    ("slowae.measures.circular_spread", "reshape(-1, group)", "reshape(-1, 4)", "spread: expected shape"),
+    ("slowae.measures.group_similarity", "float(similarity[same", "(similarity[same", "within: expected a float"),
+    ("slowae.methods.controls.colour_histogram", "minlength=bins**3", "minlength=512", "histogram: expected shape"),
+    ("slowae.losses.sparsity", "xp.sign(h)", "h / xp.abs(h)", "dh.*: expected 0, found nan"),
+    ("slowae.losses.drlim", " + (distance == 0)", "", "dz.*: expected 0, found nan"),
+    ("slowae.model.loss_and_gradients", "config.alpha * dh_sparsity", "dh_sparsity", "alpha = 0, beta = 0: grads"),
+    ("slowae.model.loss_and_gradients", "+ config.alpha * dh_sparsity", "", "alpha = 0.5, beta = 0: grads"),
+    ("slowae.model.loss_and_gradients", "+ beta * dh_slowness", "- beta * dh_slowness", "alpha = 0, beta = 2: grads"),
+]
 
 
 @LESSON
@@ -123,18 +126,17 @@ def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
 
 
 def check_what_is_shown(function, following, space, path):
-    """The solution runs where it is pasted, and one that fits some sizes only does not pass."""
-    shown, name = solution(function).data, function.__name__
-    pasted = dict(space)
+    """The solution runs where it is pasted, and the planted answers do not pass."""
+    shown, name, pasted = solution(function).data, function.__name__, dict(space)
     run(shown, pasted, path)
     assert pasted[name] is not function
     run(following, pasted, path)
-    if name in NARROW:
-        right, wrong = NARROW[name]
-        assert right in shown, f"{name}: the planted answer is out of date"
-        run(shown.replace(right, wrong), pasted, path)
-        with np.errstate(all="ignore"), pytest.raises(NotRight, match=name):
-            run(following, pasted, path)
+    for whose, right, wrong, told in PLANTED:
+        if whose == f"{function.__module__}.{name}":
+            assert right in shown, f"{whose}: the package no longer has {right}"
+            run(shown.replace(right, wrong), pasted, path)
+            with np.errstate(all="ignore"), pytest.raises(NotRight, match=f"{name}.*{told}"):
+                run(following, pasted, path)
 
 
 @LESSON

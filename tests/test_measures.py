@@ -39,7 +39,7 @@ def test_a_known_gabor_is_recovered(frequency, orientation, phase, width, row, c
     found = measure(gabors(np.array([frequency]), orientation, phase, (row, column), width), group=1)
     assert abs(found["frequency"][0] - frequency) < 1.5 / PADDED
     assert apart(found["orientation"][0], orientation, np.pi) < 1 / PADDED / frequency
-    assert not found["blob"][0]
+    assert not found["blob"][0] and 0 <= found["orientation"][0] < np.pi
     np.testing.assert_allclose(found["area"][0], 4 * np.pi * width**2, rtol=0.1)
     np.testing.assert_allclose(found["centre"][0], (row, column), atol=0.25)
     # A wave (f, orientation, phase) is also (f, orientation + pi, -phase); the half plane measured is fx >= 0.
@@ -199,7 +199,10 @@ def test_trustworthiness():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: coherence(measure(gabors(np.zeros(8), 0.0, 0.0, width=4.0)), np.random.default_rng(0)), "no group holds two waves"),
+        (
+            lambda: coherence(measure(gabors(np.zeros(8), 0.0, 0.0, width=4.0)), np.random.default_rng(0)),
+            "no group holds two waves",
+        ),
         (lambda: measure(np.ones((4, 5, 8))), "must be"),
         (lambda: measure(np.ones((4, 4, 6))), "6 units do not divide into groups of 4"),
         (lambda: trustworthiness(np.eye(60), np.eye(60), np.ones(60, bool), 30), "half of the 60"),

@@ -37,38 +37,38 @@ def make_data(labelled=True):
 # Rows
 
 
+def encoded_by_hand(params, frames):
+    """What the parameters of any row of Eq. 2 mean, whatever trained them."""
+    x = Whitening(params["mean"], params["matrix"])(frames)
+    if "centre" not in params:
+        return model.encode(params, x, Config(group=4, size=2))
+    below = {name: params[f"below/{name}"] for name in ("W_e", "b_e")}
+    x = (model.encode(below, x, Config(group=4, size=2)) - params["centre"]) / params["scale"]
+    return model.encode(params, x, Config(group=1, size=4))
+
+
 def test_every_row_fits_and_encodes(cheap):  # noqa: F811
     with_images, without = make_data(), make_data(labelled=False)
-    configs = {"supervised2": convnet.Config(epochs=1, batch=100, hidden=8)}
-    run = Run(steps=2, batch=2, rate=1e-4, seed=3, configs=configs)
+    run = Run(steps=2, batch=2, rate=1e-4, configs={"supervised2": convnet.Config(epochs=1, batch=100, hidden=8)})
     again = replace(run, _fitted={}, histories={})
-    shapes = {"pixels": (32, 32, 3), "one": (16, 16, 16), "two": (4, 4, 64)}
     for name, method in METHODS.items():
-        data = without
+        data = with_images if name in LABELLED else without
+        params = run.fitted(name, data)
+        z, part = method.encode(params, data.frames), method.encode(params, data.frames[5:7])
+        assert type(z) is np.ndarray and z.dtype == np.float32 and np.isfinite(z).all() and z.std() > 0, name
+        np.testing.assert_allclose(part, z[5:7], rtol=1e-4, atol=1e-4, err_msg=name)
+        if "W_e" in params:
+            assert z.shape == ((16, 4, 4, 64) if name.endswith("2") else (16, 16, 16, 16)), name
+            found = encoded_by_hand(params, data.frames[:2])
+            np.testing.assert_allclose(found, z[:2], rtol=1e-3, atol=1e-4, err_msg=name)
+        else:
+            assert z.shape == ((16, 512) if name == "colour_histogram" else (16, 32, 32, 3)), name
         if name in LABELLED:
-            data = with_images
             with pytest.raises(ValueError, match="learns from labelled images, and none were given"):
                 run.fitted(name, without)
-        params = run.fitted(name, data)
-        z = method.encode(params, data.frames)
-        like = "two" if "centre" in params and "W_e" in params else "one" if "W_e" in params else "pixels"
-        assert z.shape == (16, *((512,) if name == "colour_histogram" else shapes[like])), name
-        assert type(z) is np.ndarray and z.dtype == np.float32 and np.isfinite(z).all() and z.std() > 0, name
-        np.testing.assert_allclose(method.encode(params, data.frames[5:7]), z[5:7], rtol=1e-4, atol=1e-4, err_msg=name)
-        if "W_e" in params:  # a row of Eq. 2, whatever trained it: one meaning for each key
-            below = {"below/W_e", "below/b_e", "centre", "scale"} if like == "two" else set()
-            assert {"mean", "matrix", "W_e", "b_e"} | below <= params.keys(), name
-            x = to_device(Whitening(params["mean"], params["matrix"])(data.frames[:2]))
-            if like == "two":
-                bank = {key: to_device(params[f"below/{key}"]) for key in ("W_e", "b_e")}
-                x = (model.encode(bank, x, Config(group=4, size=2)) - to_device(params["centre"])) / float(
-                    params["scale"]
-                )
-            pool = Config(group=1, size=4) if like == "two" else Config(group=4, size=2)
-            found = to_host(model.encode(to_device(params), x, pool))
-            np.testing.assert_allclose(found, z[:2], rtol=1e-3, atol=1e-4, err_msg=name)
-        for key, value in again.fitted(name, data).items() if name in ("random", "random_patches", "layer2") else ():
-            assert np.array_equal(value, params[key]), f"{name}: {key}"
+        if name in ("random", "random_patches", "layer2"):
+            for key, value in again.fitted(name, data).items():
+                assert np.array_equal(value, params[key]), f"{name}: {key}"
 
 
 def test_a_row_is_trained_once_for_a_run_and_data(monkeypatch):
@@ -91,19 +91,14 @@ def test_whatever_a_training_depends_on_is_in_its_name(tmp_path):
     """Else another run would take its parameters for its own."""
     data, base = make_data(), Run(steps=1, batch=2, rate=1e-4, out=tmp_path)
     other = data._replace(windows=data.windows[1:])
-    others = {
-        "data": (other, {}), "whitening": (data._replace(whiten=cheap_whitening(data.frames, 1.0)), {}),
-        **{name: (data, {name: value}) for name, value in dict(
-            steps=2, batch=3, rate=2e-4, optimizer="sgd", bias_rate=0.5, seed=1).items()},
-        **{name: (data, {"configs": {"layer1": replace(Config(), **{name: value})}}) for name, value in dict(
-            alpha=2.0, beta=2.0, rise=1.0).items()},
-    }  # fmt: skip
-    base.fitted("layer1", data)
-    for count, (name, (learned_from, changes)) in enumerate(others.items(), 2):
-        replace(base, **changes, _fitted={}, histories={}).fitted("layer1", learned_from)
-        assert len(list(tmp_path.iterdir())) == count, name
-    base.fitted("beta0", data)
-    assert len(list(tmp_path.iterdir())) == len(others) + 2
+    changes = [{}, *({name: value} for name, value in dict(
+        steps=2, batch=3, rate=2e-4, optimizer="sgd", bias_rate=0.5, seed=1).items())]  # fmt: skip
+    changes += [{"configs": {"layer1": Config(**change)}} for change in ({"alpha": 2}, {"beta": 2}, {"rise": 1})]
+    runs = [(data, change) for change in changes]
+    runs += [(other, {}), (data._replace(whiten=cheap_whitening(data.frames, 1.0)), {})]
+    for count, (learned_from, change) in enumerate(runs, 1):
+        replace(base, **change, _fitted={}, histories={}).fitted("layer1", learned_from)
+        assert len(list(tmp_path.iterdir())) == count, change
 
 
 def test_layer_2_is_trained_on_the_frozen_standardised_code_of_layer_1():
@@ -225,9 +220,6 @@ def test_validation_asks_the_validation_scenes_and_the_last_fiftieth_of_the_imag
         (lambda: eq2.moments(np.ones((4, 2, 2, 3))), "every code is the same: the layer is dead"),
         (lambda: convnet.Config(epochs=0), "must be at least 1"),
         (lambda: convnet.loss_and_gradients({}, (np.zeros((3, 8, 8, 2)), np.zeros(2, int))), "3 images, but 2 labels"),
-        (lambda: cross_entropy(np.ones((2, 3)), np.array([0.0, 1.0])), "whole numbers"),
-        (lambda: cross_entropy(np.ones((2, 3)), np.array([0, 1, 2])), "whole numbers"),
-        (lambda: cross_entropy(np.ones((2, 3)), np.array([0, 3])), "between 0 and 2"),
     ],
 )
 def test_one_sentence_for_what_cannot_be(call, sentence):
@@ -259,12 +251,6 @@ def test_cross_entropy_equals_the_loop_and_its_gradient_the_differences(N, class
     check_gradients(
         lambda logits: cross_entropy(logits, to_device(labels)), lambda d, dlogits: d * dlogits, {"logits": logits}, rng
     )
-
-
-def test_cross_entropy_of_large_logits():
-    loss, dlogits = cross_entropy(np.array([[1000.0, 0, -1000]], np.float32), np.array([0]))
-    assert loss == 0 and dlogits.dtype == np.float32 and (dlogits == 0).all()
-    assert cross_entropy(np.array([[1000.0, 0, -1000]]), np.array([2]))[0] == 2000
 
 
 def pool_by_loop(h, group, size):

@@ -24,19 +24,7 @@ def spectrum(frames):
     return flat.mean(0), *np.linalg.eigh(np.cov(flat.T, bias=True))
 
 
-@given(seeds, st.sampled_from([0.0, 0.01, 0.1, 1.0, 30.0]))
-def test_whitened_frames_have_variances_d_over_d_plus_epsilon(seed, epsilon):
-    """In the eigenbasis the variances are c D / (D + eps), mean 1, and nothing is correlated."""
-    frames = correlated(np.random.default_rng(seed), 200)
-    _, D, E = spectrum(frames)
-    expected = D / (D + epsilon * D.mean())
-    expected /= expected.mean()
-    white = to_host(fit_whitening(frames, epsilon).on_device()(to_device(frames))).reshape(200, -1).astype(np.float64)
-    assert np.abs(white.mean(0)).max() < 1e-3
-    np.testing.assert_allclose(E.T @ np.cov(white.T, bias=True) @ E, np.diag(expected), atol=2e-3)
-
-
-@given(seeds, st.sampled_from([0.0, 0.1, 1.0]))
+@given(seeds, st.sampled_from([0.0, 0.01, 1.0, 30.0]))
 def test_the_matrix_is_zca_in_float64_terms(seed, epsilon):
     """E (D + eps)^(-1/2) E^T, not PCA's (D + eps)^(-1/2) E^T: symmetric, so frames still look like frames."""
     frames = correlated(np.random.default_rng(seed), 200)
@@ -46,7 +34,8 @@ def test_the_matrix_is_zca_in_float64_terms(seed, epsilon):
     found = fit_whitening(frames, epsilon)
     np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
     np.testing.assert_allclose(found.matrix, E * gain @ E.T, atol=1e-6 * gain.max())
-    np.testing.assert_allclose(found.matrix, found.matrix.T, atol=1e-6 * gain.max())
+    white = to_host(found.on_device()(to_device(frames))).reshape(200, -1)
+    np.testing.assert_allclose(white, (frames.reshape(200, -1) - mean) @ found.matrix, atol=1e-3)
     assert found.matrix.dtype == found.mean.dtype == np.float32
 
 
@@ -81,12 +70,6 @@ def test_blocks_and_order_do_not_matter():
     for other in (principal_axes(frames, block=7), principal_axes(frames[::-1])):
         np.testing.assert_allclose(other[0], mean)
         np.testing.assert_allclose(other[1], D, atol=1e-9 * D.max())
-
-
-def test_whitening_ignores_brightness_and_contrast():
-    frames = correlated(np.random.default_rng(0), 100)
-    a, b = fit_whitening(frames, 0.1), fit_whitening(3 * frames + 20, 0.1)
-    np.testing.assert_allclose(a(frames), b(3 * frames + 20), atol=1e-3)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, "both"])

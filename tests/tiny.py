@@ -16,13 +16,12 @@ import pytest
 from films import shot, write_film
 
 from slowae import backend, plots
-from slowae.__main__ import main, program
+from slowae.__main__ import main, parse, program
 from slowae.data import whitening
 from slowae.methods import controls
 
 ROOT = Path(__file__).parents[1]
 WORDS = "--video films --steps 3 --batch 2 --rate 1e-4 --epsilon 0.05 --seed 5 --backend numpy --out out".split()
-
 PICTURES = "save filters training_curves precision_recall nearest_frames".split()
 
 
@@ -62,7 +61,7 @@ def compare(*words):
     """main(WORDS and these; the later of two wins) in the folder that holds films/ -> what results.json holds."""
     words = [*WORDS, *map(str, words)]
     assert main(words) == 0
-    return results(Path(words[len(words) - 1 - words[::-1].index("--out") + 1]))
+    return results(parse(words)[1].out)
 
 
 def results(out):

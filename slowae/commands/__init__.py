@@ -60,7 +60,7 @@ OPTIONS = {
     "beta2": {"default": 4.0, **_weight("slowness in layer 2")},
     "bias-rate": {
         "type": number(float, 0, 1),
-        "default": 0.1,
+        "default": 0.03,
         "help": "biases learn so much slower than filters (%(default)s)",
     },
     "rise": {

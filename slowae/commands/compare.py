@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slowae import files, model, retrieval
-from slowae.commands import add_options, report, say
+from slowae.commands import add_options, report, say, table
 from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.methods import LABELLED, METHODS, Data, Run, convnet
 from slowae.optim import OPTIMIZERS
@@ -144,14 +144,16 @@ def compare(args):
     args.methods = [name for name in METHODS if name in args.methods]  # in the order of the table
     found_scenes, tiles = load_scenes(args)
     parted = scenes.fold_scenes(found_scenes, args.folds)
-    say(report.describe(parted, found_scenes, tiles, args.fps))
+    say(table.describe(parted, found_scenes, tiles, args.fps))
     needs_images = args.classes or any(name in LABELLED for name in args.methods)
     images = {part: cifar.load(part) for part in ("train", "test")} if needs_images else None
     folds = [make_fold(parts, how, args, images and images["train"]) for parts, how in parted]
     rows = find(folds, images, args)
     results = report.results(rows, folds, parted, images, settings(args, tiles), start)
+    with files.replacing(args.out / "table.md") as file:
+        file.write(table.text(results).encode())
     report.write(args.out, results, rows, folds[0], images)
-    say(report.text(results))
+    say(table.text(results))
     return results, folds, parted
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from slowae import files, plots
 from slowae.backend import require
-from slowae.commands import add_options, compare, report, say
+from slowae.commands import add_options, compare, say, table
 from slowae.data import sources
 from slowae.methods import METHODS
 from slowae.methods.controls import validate
@@ -45,7 +45,7 @@ def published(found):
                 f"{known[which]:.3f}, x {known[which] / PUBLISHED['pixels'][which]:.2f}" if known else "",
             ]
         lines.append(cells)
-    return report.markdown(lines)
+    return table.markdown(lines)
 
 
 def grid(fold, args):

@@ -69,7 +69,7 @@ class Run:
     seed: int = 0
     out: Path | None = None
     resume: bool = True
-    bias_rate: float = 0.1
+    bias_rate: float = 0.03
     configs: dict = field(default_factory=dict)
     name: str = "row"  # of the row that is being fitted
     histories: dict = field(default_factory=dict)  # {row: history of train.fit}

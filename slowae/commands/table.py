@@ -1,0 +1,100 @@
+"""results.json in words: the tables, what is told apart and what is not."""
+
+from slowae.commands.report import MEASURES
+from slowae.methods import METHODS
+
+
+def describe(parted, scenes, tiles, fps):
+    """What was found in the films, before anything is trained."""
+    how, lines = parted[0][1], []
+    reason = {"video": "", "shot": "; too few videos", "time": "; too few shots"}[how.by]
+    lines.append(f"{how.videos} videos, {how.shots} shots, {len(scenes)} scenes, {tiles} x {tiles} windows a frame; "
+                 f"split by {how.by}{reason}" + (f", {len(parted)} folds" if len(parted) > 1 else ""))  # fmt: skip
+    for part, some in parted[0][0].items():
+        frames = sum(len(s.sampled) for s in some)
+        lines.append(f"  {part:<11}{len(some):>5} scenes {frames:>7} frames at {fps:g} a second")
+    return "\n".join(lines)
+
+
+def _number(value, sign=""):
+    return "" if value is None else f"{value:{sign}.3f}"
+
+
+def _between(interval, sign=""):
+    return "" if interval is None or interval[0] is None else f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}"
+
+
+def markdown(lines):
+    """Rows of cells, the first the heads -> a table in Markdown that can be read as it stands."""
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    aligned = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
+    return "\n".join([aligned[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *aligned[1:]])
+
+
+def table(found, task="temporal"):
+    """results.json -> one task's table."""
+    way = "times pixels' AUC" if task == "class" else "of the way, pixels to oracle"
+    lines = [["representation", f"{task} MAP", "95 %", way, f"{task} AUC", "95 %"]]
+    for row in found["rows"].values():
+        get = {key.removeprefix(f"{task}_"): value for key, value in row.items()}
+        if task != "class":
+            share = "" if get["way"] is None else f"{get['way']:.0%}"
+        else:
+            pixels = found["rows"].get("pixels", {}).get("class_auc")
+            share = f"{get['auc'] / pixels:.2f} x" if pixels else ""
+        lines.append([row["title"], _number(get["map"]), _between(get["map_95"]), share, _number(get["auc"]),
+                      _between(get["auc_95"])])  # fmt: skip
+    if task == "temporal":
+        for name in ("oracle", "chance"):
+            both = (_number(found[name][f"temporal_{m}"]) for m in MEASURES)
+            lines.append([name, next(both), "", "", next(both), ""])
+    return markdown(lines)
+
+
+def differences(found, task="temporal"):
+    """results.json -> the last layer of Eq. 2 in the table against all other rows: difference, interval, told apart?"""
+    best = next((name for name in ("layer2", "layer1") if name in found["rows"]), None)
+    lines = [[f"{task} MAP of {METHODS[best].title}" if best else "", "difference", "95 %", "told apart?"]]
+    for pair, values in found["differences"].items():
+        one, _, other = pair.partition(" - ")
+        if best not in (one, other) or f"{task}_map" not in values:
+            continue
+        sign = 1 if one == best else -1
+        value, low, high = (v if v is None else sign * v for v in values[f"{task}_map"])
+        low, high = (low, high) if sign > 0 else (high, low)
+        apart = "" if low is None else "yes" if low > 0 or high < 0 else "no"
+        title = METHODS[other if one == best else one].title
+        lines.append([f"minus {title}", _number(value, "+"), _between((low, high), "+"), apart])
+    return markdown(lines) if len(lines) > 1 else ""
+
+
+def text(found):
+    """results.json -> all of it in words."""
+    scenes, resampled = found["scenes"], found["resampled"]
+    parts = [table(found), differences(found)]
+    parts.append(
+        f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
+        f"fewer than five frames; intervals: bootstrap over {resampled['units']} {resampled['what']}."
+    )
+    if resampled["units"] < 2:
+        parts.append("One is too few to resample: there are no intervals, and nothing can be told apart.")
+    pixels = found["rows"].get("pixels")
+    if pixels and pixels["temporal_way"] is None:
+        parts.append("Pixels are perfect on these scenes: there is no way from them to the oracle.")
+    for task in ("crowded", "class"):
+        if any(f"{task}_map" in row for row in found["rows"].values()):
+            parts += [table(found, task), differences(found, task)]
+    for row in found["rows"].values():
+        if "last" in row and "units" in row:
+            groups = row.get("groups")
+            alike = (
+                f"filters alike within groups {groups['within']:.3f}, between {groups['between']:.3f}; "
+                if groups
+                else ""
+            )
+            units = row["units"]
+            parts.append(f"{row['title']}: {alike}active {row['last']['active']:.1%}; of {units['of']} units "
+                         f"{len(units['silent'])} silent, {len(units['still'])} still as they began")  # fmt: skip
+        if "test_accuracy" in row:
+            parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right")
+    return "\n\n".join(part for part in parts if part) + "\n"
