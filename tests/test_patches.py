@@ -270,7 +270,10 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     with np.load(out / "dictionary.npz") as arrays:
         for name, value in arrays.items():
             np.testing.assert_array_equal(value, first[name])
-    assert main([*words, "--alpha", "3"]) == 0  # another sparse run, the same alpha0
-    now = {path.name: path.read_bytes() for path in (out / "cache").iterdir()}
-    assert kept.items() < now.items()
-    assert {name.partition("-")[0] for name in now.keys() - kept} == {"sparse", "free_norm"}
+    everything = {"alpha0", "sparse", "free_norm", "free_bias"}  # for all but the last starts from alpha0
+    for change, new in (("--alpha 3", {"sparse", "free_norm"}), ("--beta 9", everything), ("--pairs 150", everything)):
+        assert main([*words, *change.split()]) == 0
+        now = {path.name: path.read_bytes() for path in (out / "cache").iterdir()}
+        assert kept.items() < now.items()
+        assert {name.partition("-")[0] for name in now.keys() - kept} == new
+        kept = now

@@ -78,7 +78,11 @@ def contents(folder):
 
 def process(words, cwd, shell=None, **environment):
     """python tests/tiny.py WORDS in a process of its own; `shell` holds {} where that stands in a shell's line."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | {name: str(value) for name, value in environment.items()}
+    environment = (
+        os.environ
+        | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+        | {name: str(value) for name, value in environment.items()}
+    )
     words = [sys.executable, __file__, *map(str, words)]
     if shell:
         words = ["sh", "-c", shell.format('"$@"'), "sh", *words]

@@ -14,7 +14,7 @@ from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.methods import LABELLED, METHODS, Data, Run, convnet
 from slowae.optim import OPTIMIZERS
 
-MAIN = "pixels pixels_centred zca colour_histogram random beta0 layer1".split()
+MAIN = "pixels pixels_centred zca colour_histogram random random_patches beta0 layer1".split()
 
 
 def add_arguments(parser, **defaults):

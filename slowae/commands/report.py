@@ -149,8 +149,10 @@ def write(out, found, rows, fold, images):
 
 
 def _query(nearest, fold):
-    """The query whose nine nearest show most: of the first fold's, where the first row of the table fails most."""
+    """Which query to show: of the first fold's scenes of ten frames or more, the middle one by how many of its nine
+    nearest the first row of the table gets right."""
     queries = retrieval.middle_frames(fold.scene)
     right = (fold.scene[nearest] == fold.scene[queries, None]).sum(1)
     long = np.bincount(np.unique(fold.scene, return_inverse=True)[1]) > min(9, nearest.shape[1])
-    return int(np.where(long | ~long.any(), right, len(fold.frames)).argmin())
+    among = np.flatnonzero(long if long.any() else ~long)
+    return int(among[np.argsort(right[among], kind="stable")[len(among) // 2]])
