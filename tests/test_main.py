@@ -11,7 +11,7 @@ from tiny import ROOT, WORDS, process, results
 
 from slowae import backend, blocks
 from slowae.__main__ import COMMANDS, main, parse
-from slowae.commands import OPTIONS, compare
+from slowae.commands import OPTIONS, compare, number
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def empty(tmp_path, monkeypatch):
         ("--steps 0", "argument --steps: must be between 1 and 1e+09, not 0; see python -m slowae compare --help"),
         ("--steps many", "argument --steps: invalid int value: 'many'"),
         ("--epsilon -1", "argument --epsilon: must be between 0 and 1e+06, not -1"),
-        ("plane --held-out 0", "argument --held-out: must be above 0 and at most 0.99, not 0"),
+        ("plane --held-out 0", "argument --held-out: must be between 0.001 and 0.99, not 0"),
         ("--backend torch", "argument --backend: invalid choice: 'torch'"),
         ("--methods pixels layer3", "argument --methods: invalid choice: 'layer3'"),
         ("--betta 4", "unrecognized arguments: --betta 4"),
@@ -63,7 +63,7 @@ def test_words_that_make_no_sense_get_a_sentence(empty, capsys, words, sentence)
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "fetch"])
 def test_every_number_has_a_range_and_every_default_is_in_it(empty, capsys, command):
     _, args = parse([command])
-    numbers = [name for name in OPTIONS if name != "video" and hasattr(args, name.replace("-", "_"))]
+    numbers = [name for name in OPTIONS if hasattr(args, name.replace("-", "_"))]
     assert "seed" in numbers and len(numbers) > 8
     for name in numbers:
         for word in ("nan", "inf", "-inf", "1e308", "1" + 5000 * "0", "-1"):
@@ -71,7 +71,7 @@ def test_every_number_has_a_range_and_every_default_is_in_it(empty, capsys, comm
             assert len(said) < 200
             assert f"argument --{name}: must be " in said or f"argument --{name}: invalid int value" in said
         default = getattr(args, name.replace("-", "_"))
-        assert default is None or OPTIONS[name]["type"](str(default)) == default
+        assert default is None or number(*OPTIONS[name][:3])(str(default)) == default
 
 
 def test_help_shows_examples_and_every_command_its_options(capsys):

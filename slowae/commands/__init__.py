@@ -12,90 +12,61 @@ from pathlib import Path
 from slowae import __version__, backend, blocks
 
 
-def number(kind, least, most, above=-math.inf):
-    """The argparse type of an int or float between `least` and `most`, and above `above`."""
+def number(kind, least, most):
+    """The argparse type of an int or float between `least` and `most`."""
 
     def read(word):
-        value = kind(word) if len(word) < 40 else math.inf  # int() of a million digits takes a minute
-        if least <= value <= most and value > above:
+        value = kind(word) if len(word) < 40 else math.inf
+        if least <= value <= most:
             return value
-        floor = f"above {above:g}" if above >= least else f"between {least:g} and"
-        raise argparse.ArgumentTypeError(
-            f"must be {floor} {'and at most ' if above >= least else ''}{most:g}, not {word[:40]}"
-        )
+        raise argparse.ArgumentTypeError(f"must be between {least:g} and {most:g}, not {word[:40]}")
 
     read.__name__ = kind.__name__  # argparse: "invalid int value"
     return read
 
 
-def _weight(name):
-    return {"type": number(float, 0, 1e6), "help": f"weight of {name} (%(default)s)"}
-
-
-# Every option of every command, with its range; a command chooses by name, and may give another default.
+# Every number of every command: its range, its default and what it is. A command chooses by name, and may give another
+# default.
 OPTIONS = {
-    "video": {"type": Path, "help": "a video file or a folder of them (default: clips that come along)"},
-    "fps": {
-        "type": number(float, 1e-3, 1e4),
-        "default": 6.0,
-        "help": "frames a second that count as adjacent (%(default)s)",
-    },
-    "tiles": {
-        "type": number(int, 1, 64),
-        "help": "N x N windows of 32 x 32 a frame (default: 4 if the video is short, else 1)",
-    },
-    "folds": {"type": number(int, 1, 100), "default": 1, "help": "parts by video, each tested once (%(default)s)"},
-    "seeds": {"type": number(int, 1, 100), "default": 1, "help": "trainings of each row, from --seed on (%(default)s)"},
-    "distractors": {
-        "type": number(int, 0, 10**7),
-        "default": 0,
-        "help": "frames of the training films that make a second, larger gallery (%(default)s)",
-    },
-    "steps": {"type": number(int, 1, 10**9), "default": 3000, "help": "of each training (%(default)s)"},
-    "batch": {"type": number(int, 1, 10**6), "default": 8, "help": "pairs a step (%(default)s)"},
-    "rate": {"type": number(float, 1e-12, 1e6), "default": 1e-3, "help": "learning rate (%(default)s)"},
-    "alpha": {"default": 1.0, **_weight("sparsity")},
-    "beta": {"default": 4.0, **_weight("slowness")},
-    "alpha2": {"default": 1.0, **_weight("sparsity in layer 2")},
-    "beta2": {"default": 4.0, **_weight("slowness in layer 2")},
-    "bias-rate": {
-        "type": number(float, 0, 1),
-        "default": 0.03,
-        "help": "biases learn so much slower than filters (%(default)s)",
-    },
-    "rise": {
-        "type": number(float, 0, 1),
-        "default": 0.25,
-        "help": "share of a training over which beta rises from 0 (%(default)s)",
-    },
-    "epsilon": {"type": number(float, 0, 1e6), "default": 0.3, "help": "of ZCA, in mean eigenvalues (%(default)s)"},
-    "epochs": {"type": number(int, 1, 10**4), "default": 20, "help": "of the supervised ConvNet (%(default)s)"},
-    "pairs": {"type": number(int, 2, 10**8), "default": 85000, "help": "pairs of patches to extract (%(default)s)"},
-    "beta-sparse": {"default": 4.0, **_weight("slowness in the second run")},
-    "step": {"type": number(int, 1, 18), "default": 1, "help": "degrees between views (%(default)s)"},
-    "held-out": {
-        "type": number(float, 0, 0.99, above=0),
-        "default": 0.2,
-        "help": "share of views kept from training (%(default)s)",
-    },
-    "patch": {"type": number(int, 1, 90), "default": 1, "help": "hold out squares of N x N views (%(default)s)"},
-    "hidden": {"type": number(int, 1, 10**5), "default": 200, "help": "hidden units (%(default)s)"},
-    "margin": {"type": number(float, 1e-6, 1e6), "default": 2.0, "help": "m of Eq. 1, in units of z (%(default)s)"},
-    "near": {"type": number(int, 1, 10**6), "default": 100, "help": "near pairs a step (%(default)s)"},
-    "far": {"type": number(int, 1, 10**4), "default": 2, "help": "far pairs for each near one (%(default)s)"},
-    "grid-steps": {
-        "type": number(int, 1, 10**9),
-        "default": 800,
-        "help": "for each cell of alpha x beta (%(default)s)",
-    },
-    "seed": {"type": number(int, 0, 2**63), "default": 0, "help": "of every random choice (%(default)s)"},
+    "fps": (float, 1e-3, 1e4, 6.0, "frames a second that count as adjacent"),
+    "tiles": (int, 1, 64, None, "N x N windows of 32 x 32 a frame; by default 4 if the video is short, else 1"),
+    "folds": (int, 1, 100, 1, "parts by video, each tested once"),
+    "seeds": (int, 1, 100, 1, "trainings of each row, from --seed on"),
+    "distractors": (int, 0, 10**7, 0, "frames of the training films that make a second, larger gallery"),
+    "steps": (int, 1, 10**9, 3000, "of each training"),
+    "batch": (int, 1, 10**6, 8, "pairs a step"),
+    "rate": (float, 1e-12, 1e6, 1e-3, "learning rate"),
+    "bias-rate": (float, 0, 1, 0.03, "biases learn so much slower than filters"),
+    "alpha": (float, 0, 1e6, 1.0, "weight of sparsity"),
+    "beta": (float, 0, 1e6, 4.0, "weight of slowness"),
+    "alpha2": (float, 0, 1e6, 1.0, "weight of sparsity in layer 2"),
+    "beta2": (float, 0, 1e6, 4.0, "weight of slowness in layer 2"),
+    "beta-sparse": (float, 0, 1e6, 4.0, "weight of slowness in the second run"),
+    "rise": (float, 0, 1, 0.25, "share of a training over which beta rises from 0"),
+    "epsilon": (float, 0, 1e6, 0.3, "of ZCA, in mean eigenvalues"),
+    "epochs": (int, 1, 10**4, 20, "of the supervised ConvNet"),
+    "grid-steps": (int, 1, 10**9, 800, "for each cell of alpha x beta"),
+    "pairs": (int, 2, 10**8, 85000, "pairs of patches to extract"),
+    "step": (int, 1, 18, 1, "degrees between views"),
+    "held-out": (float, 1e-3, 0.99, 0.2, "share of views kept from training"),
+    "patch": (int, 1, 90, 1, "hold out squares of N x N views"),
+    "hidden": (int, 1, 10**5, 200, "hidden units"),
+    "margin": (float, 1e-6, 1e6, 2.0, "m of Eq. 1, in units of z"),
+    "near": (int, 1, 10**6, 100, "near pairs a step"),
+    "far": (int, 1, 10**4, 2, "far pairs for each near one"),
+    "seed": (int, 0, 2**63, 0, "of every random choice"),
 }
 
 
 def add_options(parser, names, **defaults):
-    """Add options by name, "video fps", in the ranges that they have everywhere."""
+    """Add options by name, "fps steps", in the ranges that they have everywhere; "video" is a path."""
     for name in names.split():
-        parser.add_argument(f"--{name}", **OPTIONS[name])
+        if name == "video":
+            parser.add_argument("--video", type=Path, help="a video file, or a folder (default: clips that come along)")
+            continue
+        kind, least, most, default, what = OPTIONS[name]
+        told = what if default is None else f"{what} (%(default)s)"
+        parser.add_argument(f"--{name}", type=number(kind, least, most), default=default, help=told)
     parser.set_defaults(**defaults)
 
 
