@@ -171,14 +171,15 @@ def fit(data, config, run):
     inputs, count = fit_zca_own(data, None, run), len(images) - len(images) // 50
     whiten = Whitening(inputs["mean"], inputs["matrix"]).on_device()
 
-    def see(images):
+    def whitened(images):
         return whiten(to_device(images))
 
-    some, watched, watched_labels = see(images[:count][:1024]), see(images[count:]), to_device(labels[count:])
+    some, watched = whitened(images[: min(1024, count)]), whitened(images[count:])
+    watched_labels = to_device(labels[count:])
 
     def draw(rng):
         picks = rng.integers(count, size=config.batch)
-        return see(augment(images[picks], rng)), to_device(labels[picks])
+        return whitened(augment(images[picks], rng)), to_device(labels[picks])
 
     depends = {"images": images, "labels": labels, **inputs}
     params = run.train(

@@ -7,7 +7,7 @@ from slowae.plots import COLOURS, filter_mosaic
 
 
 def measures(units, coherences, side):
-    """{run: units}, {run: coherence} of gabor.measure and gabor.coherence, patches of `side` pixels -> three panels."""
+    """{run: units}, {run: coherence} of measures.measure and coherence, patches of `side` pixels -> three panels."""
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for i, (name, found) in enumerate(coherences.items()):
