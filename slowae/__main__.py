@@ -62,13 +62,15 @@ def parse(argv):
     )
     options.add_options(parser, "seed")
     command.add_arguments(parser)
-    return command, parser.parse_args(words)
+    args = parser.parse_args(words)
+    args.out = args.out.expanduser()  # as --video: no shell does it behind a =
+    return command, args
 
 
 def main(argv=None):
     """-> exit code: 0, 1 if something failed, 2 for bad input, 130 after Ctrl-C."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _complain(f"note: {message}")
+        warnings.showwarning = _note
         try:
             # Imports here: Ctrl-C is quiet while they go on, too.
             from slowae import backend, blocks
@@ -88,6 +90,11 @@ def main(argv=None):
         except (ValueError, OSError, RuntimeError, FloatingPointError, OverflowError) as error:
             _complain(f"slowae: {error}")
             return 2
+
+
+def _note(message, category, *_):
+    if not issubclass(category, RuntimeWarning):  # NumPy's: what is not finite in the end is told in a sentence
+        _complain(f"note: {message}")
 
 
 def _complain(text):

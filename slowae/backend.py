@@ -92,3 +92,10 @@ def require_floats(**arrays):
         len(set(dtypes.values())) == 1 and set(dtypes.values()) <= {"float32", "float64"},
         f"float32 or float64 is needed, one dtype for all, not {found}; convert with .astype",
     )
+
+
+def require_alike(**arrays):
+    """ValueError that names the arrays unless all have one shape, which nothing may broadcast to, and one dtype."""
+    found = " and ".join(f"{name} {value.shape}" for name, value in arrays.items())
+    require(len({value.shape for value in arrays.values()}) == 1, f"{found} must have one shape")
+    require_floats(**arrays)

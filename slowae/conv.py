@@ -61,7 +61,8 @@ def conv_forward(x, W, b):
 
 def conv_backward_filters(da, cache):
     """da (N, H, W, K) -> dW (F, F, C, K), db (K,): conv_backward where the input needs no gradient."""
-    _, W, cols = cache
+    x, W, cols = cache
+    require(da.shape == (*x.shape[:3], W.shape[-1]), f"da {da.shape} does not fit x {x.shape} and W {W.shape}")
     da = da.reshape(-1, W.shape[-1])
     return (cols.T @ da).reshape(W.shape), da.sum(0)
 
@@ -85,7 +86,8 @@ def decode_forward(h, W_d):
 def decode_backward(dx_hat, cache):
     """dx_hat (N, H, W, C) -> dh (N, H, W, K), dW_d (F, F, C, K)."""
     h, W_d = cache
-    F, _, _, K = W_d.shape
+    F, _, C, K = W_d.shape
+    require(dx_hat.shape == (*h.shape[:3], C), f"dx_hat {dx_hat.shape} does not fit h {h.shape} and W_d {W_d.shape}")
     cols = im2col(dx_hat, F)
     dh = cols @ W_d.reshape(-1, K)
     return dh.reshape(h.shape), (cols.T @ h.reshape(-1, K)).reshape(W_d.shape)

@@ -48,9 +48,9 @@ def claim(folder):
     import filelock
 
     folder = Path(folder)
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
     lock = filelock.FileLock(folder / ".lock", blocking=False)
     try:
+        new = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
@@ -149,5 +149,5 @@ def checksum(arrays):
 
 def key(depends):
     """All that a cached file depends on (JSON), and the version of the program -> what its name is to hold."""
-    text = json.dumps([__version__, depends], sort_keys=True, allow_nan=False)
+    text = json.dumps([__version__, depends], sort_keys=True, allow_nan=False, default=lambda number: number.item())
     return hashlib.sha256(text.encode()).hexdigest()[:16]

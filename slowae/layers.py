@@ -3,7 +3,7 @@
 Nothing hides on an object, because the network is siamese: both frames ride on the batch axis.
 """
 
-from slowae.backend import array_module, require, require_floats
+from slowae.backend import array_module, require, require_alike, require_floats
 
 
 def linear_forward(x, W, b):
@@ -18,8 +18,10 @@ def linear_forward(x, W, b):
 
 def linear_backward_weights(da, cache):
     """da (N, K) -> dW (D, K), db (K,): linear_backward where the input needs no gradient."""
-    require_floats(da=da, x=cache[0])
-    return cache[0].T @ da, da.sum(0)
+    x, W = cache
+    require(da.shape == (len(x), W.shape[1]), f"da {da.shape} must be {(len(x), W.shape[1])}, as the layer's output")
+    require_floats(da=da, x=x)
+    return x.T @ da, da.sum(0)
 
 
 def linear_backward(da, cache):
@@ -54,7 +56,7 @@ def relu_forward(a):
 
 def relu_backward(dh, cache):
     """da = dh where a > 0, else 0: at the kink a = 0 the subgradient chosen is 0."""
-    require_floats(dh=dh, h=cache)
+    require_alike(dh=dh, h=cache)
     return dh * (cache > 0)
 
 
@@ -88,7 +90,7 @@ def l2_pool_forward(h, group, size=1):
 def l2_pool_backward(dz, cache):
     """dh_j = dz_i h_j / z_i. In a silent group z_i = 0 and so every h_j = 0: its subgradient is 0, not 0/0."""
     h, z, group, size = cache
-    require_floats(dz=dz, h=h)
+    require_alike(dz=dz, z=z)
     ratio = (dz / (z + (z == 0))).repeat(group, axis=-1)
     if size == 1:
         return ratio * h
@@ -116,6 +118,7 @@ def batch_norm_backward(dout, cache):
     """dout (..., K) -> da = (dout - mean dout - y mean (dout y)) / deviation, y = out - b, and db (K,)."""
     y, _, deviation = cache
     require_floats(dout=dout, y=y)
+    require(dout.shape[-1:] == deviation.shape, f"dout {dout.shape} must be (..., {len(deviation)}), as the output")
     dy = dout.reshape(y.shape)
     da = (dy - dy.mean(0) - y * (dy * y).mean(0)) / deviation
     return da.reshape(dout.shape), dy.sum(0)

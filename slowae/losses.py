@@ -5,7 +5,7 @@ drlim is the mean over pairs. The others are sums; `model` and `convnet` divide 
 
 import numpy as np
 
-from slowae.backend import array_module, require, require_floats
+from slowae.backend import array_module, require, require_alike, require_floats
 from slowae.layers import safe_scale
 
 
@@ -23,7 +23,7 @@ def drlim(z, z_other, near, margin, squared=False):
     require(near.shape == z.shape[:1] and near.dtype == bool, f"near must be ({len(z)},) bool, not {near.dtype}")
     require_floats(z=z, z_other=z_other)
     require(0 < margin < float("inf"), f"the margin must be positive and finite, not {margin}")
-    xp = array_module(z)
+    xp, margin = array_module(z), float(margin)  # a float64 of NumPy would make float64 of float32
     difference = z - z_other
     scale = safe_scale(difference)
     distance = scale * xp.sqrt(((difference / scale) ** 2).sum(1))
@@ -41,8 +41,7 @@ def drlim(z, z_other, near, margin, squared=False):
 
 def reconstruction(x_hat, x):
     """sum |x_hat - x|^2, any equal shapes -> value, dx_hat."""
-    require(x_hat.shape == x.shape, f"x_hat {x_hat.shape} and x {x.shape} must have one shape")
-    require_floats(x_hat=x_hat, x=x)
+    require_alike(x_hat=x_hat, x=x)
     r = x_hat - x
     return (r * r).sum(), 2 * r
 

@@ -7,7 +7,7 @@ can fail, and a unit that is noise gets numbers too, which scatter within its gr
 import numpy as np
 from scipy import fft
 
-from slowae.backend import require
+from slowae.backend import require, require_floats
 
 PADDED = 128  # the spectrum is sampled every 1 / PADDED cycles per pixel
 
@@ -91,7 +91,8 @@ def coherence(units, rng, group=4, draws=200):
     found = {}
     for name, (values, spread_of) in quantities.items():
         spreads = spread_of(values)
-        require(np.isfinite(spreads).any(), f"no group holds two waves, and so no spread of {name}: train longer")
+        waves = bool(np.isfinite(spreads).any())
+        require(waves, f"no group holds two waves, and so no spread of {name}: train longer, or nearer the defaults")
         within = float(np.nanmean(spreads))
         regrouped = float(np.mean([np.nanmean(spread_of(rng.permutation(values))) for _ in range(draws)]))
         found[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else 1.0}
@@ -101,6 +102,7 @@ def coherence(units, rng, group=4, draws=200):
 def filter_similarity(W):
     """W (F, F, C, K) -> (K, K): the cosine of each two filters after the best shift, colours together."""
     F = W.shape[0]
+    require(W.ndim == 4 and W.shape[1] == F, f"filters must be (F, F, C, K), not {W.shape}")
     spectrum = np.fft.rfft2(W, (2 * F - 1, 2 * F - 1), axes=(0, 1))
     cross = np.einsum("yxci,yxcj->yxij", spectrum, spectrum.conj())
     best = np.fft.irfft2(cross, (2 * F - 1, 2 * F - 1), axes=(0, 1)).max((0, 1))
@@ -111,13 +113,17 @@ def filter_similarity(W):
 
 def group_similarity(W, group):
     """Mean filter_similarity of filters pooled together, and of filters that are not (what regrouping would give)."""
-    similarity, member = filter_similarity(W), np.arange(W.shape[-1]) // group
+    K = W.shape[-1]
+    require(1 < group < K and K % group == 0, f"{K} filters do not divide into two groups or more of {group}, above 1")
+    similarity, member = filter_similarity(W), np.arange(K) // group
     same = member == member[:, None]
     return float(similarity[same & ~np.eye(len(same), dtype=bool)].mean()), float(similarity[~same].mean())
 
 
 def group_slowness(z):
     """z (2N, K), all z_t, then all z_t' -> mean |z_t - z_t'| / mean z of each entry (K,), scale-free; inf if silent."""
+    require(len(z) and len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
+    require_floats(z=z)
     change, mean = np.abs(z[: len(z) // 2] - z[len(z) // 2 :]).mean(0), z.mean(0)
     return np.divide(change, mean, out=np.full_like(change, np.inf), where=mean > 0)
 
@@ -145,6 +151,7 @@ def trustworthiness(reference, space, on, k=12):
     """
     N = len(space)
     require(0 < k < N / 2, f"k must lie between 1 and half of the {N} views, not {k}")
+    require(np.isfinite(space).all() and np.isfinite(reference).all(), "the points hold NaN or Inf")
     queries = np.flatnonzero(on)
     queries = queries[:: max(1, len(queries) // 1000)]
     excess = 0

@@ -53,8 +53,10 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
     offered = len(gallery) - (exclude is not None)
     require(1 <= k <= offered, f"{k} neighbours were asked of a gallery of {offered}")
     require(queries.shape[1:] == gallery.shape[1:], f"queries {queries.shape} do not fit the gallery {gallery.shape}")
-    excluded = len(queries) if exclude is None else len(exclude)
-    require(excluded == len(queries), f"{len(queries)} queries, but {excluded} indices to exclude")
+    if exclude is not None:
+        require(len(exclude) == len(queries), f"{len(queries)} queries, but {len(exclude)} indices to exclude")
+        inside = bool(((exclude >= 0) & (exclude < len(gallery))).all())
+        require(inside, f"indices to exclude must lie between 0 and {len(gallery) - 1}")
     xp = array_module(gallery)
     block = block or (1024 if xp is np else 8192)
 
@@ -118,6 +120,7 @@ class Retrieval:
 
     def measure(self, name, weights=None):
         """The paper's "auc", or mean average precision, "map"; with weights (..., Q) of each drawing."""
+        require(name in ("auc", "map"), f"the measure must be auc or map, not {name!r}")
         if name == "auc":
             return area(*self.curves(weights))
         weights = np.ones(len(self.found)) if weights is None else weights
@@ -161,7 +164,7 @@ def temporal_retrieval(codes, scene, group=None, distractors=None):
 
     distractors (M, ...): codes of other scenes' frames, which make the gallery larger.
     """
-    scene = np.asarray(scene)
+    _, scene = np.unique(scene, return_inverse=True)  # from 0 on: the number -1 is free for distractors
     require(len(codes) == len(scene) >= 2, f"{len(codes)} codes, but {len(scene)} scene numbers; 2 or more are needed")
     group = scene if group is None else np.asarray(group)
     require(len(group) == len(scene), f"{len(codes)} codes, but {len(group)} group numbers")
@@ -170,7 +173,7 @@ def temporal_retrieval(codes, scene, group=None, distractors=None):
     gallery, everyone = to_device(codes), scene
     if distractors is not None:
         gallery = to_device(np.concatenate([codes, distractors]))
-        everyone = np.concatenate([scene, np.full(len(distractors), scene.min() - 1)])
+        everyone = np.concatenate([scene, np.full(len(distractors), -1)])
     found = to_host(neighbours(gallery[queries], gallery, min(K, len(gallery) - 1), to_device(queries)))
     hits = (everyone[found] == scene[queries, None]).cumsum(1)
     # A gallery of fewer than K frames has been searched to its end.

@@ -38,7 +38,8 @@ class Descent:
     seed: int = 0
 
     def __post_init__(self):
-        require(self.steps >= 1 and self.every >= 1, f"steps must be at least 1, not {self.steps}, {self.every}")
+        whole = all(n >= 1 and n % 1 == 0 for n in (self.steps, self.every))
+        require(whole, f"steps must be whole numbers, at least 1, not {self.steps}, {self.every}")
         require(1e-12 <= self.rate <= 1e6, f"the learning rate must lie between 1e-12 and 1e6, not {self.rate}")
         require(0 <= self.momentum < 1, f"the momentum must lie between 0 and 1, not {self.momentum}")
         require(0 <= self.bias_rate <= 1, f"the biases' rate must lie between 0 and 1, not {self.bias_rate}")
@@ -131,8 +132,8 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
 
     loss_and_gradients(params, batch, done) -> loss, grads, where done, in [0, 1), is the share of the steps made;
     init(rng) -> params; draw(rng) -> batch on the chosen backend. project(params) in place; watch(params) -> dict of
-    floats to log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError if the loss or a
-    parameter stops being finite.
+    floats to log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError if the loss, a
+    parameter or what is watched stops being finite.
     """
     rng, optimizer = np.random.default_rng(descent.seed), OPTIMIZERS[descent.optimizer]
     params = to_device({name: value.copy() for name, value in init(rng).items()})
@@ -158,11 +159,13 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
             bar.update()
             if state.step % descent.every and state.step < descent.steps and not stop.is_set():
                 continue
-            _require_finite(loss, state, descent)
+            _require_finite({"loss": float(loss)}, state, descent)
             if state.step in descent.looks(state.step):
                 row = {"step": state.step, "loss": float(loss), **(watch(state.params) if watch else {})}
+                numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+                _require_finite(numbers, state, descent)
                 state.history.append(row)
-                bar.set_postfix({name: f"{v:.3g}" for name, v in row.items() if isinstance(v, float)})
+                bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
             state.seconds = time.perf_counter() - began
             if path:
                 state.save(path)
@@ -174,12 +177,14 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     return to_host(state.params), state.history
 
 
-def _require_finite(loss, state, descent):
+def _require_finite(numbers, state, descent):
     """What the step changed, too: it may have been ruined, and only the next loss would tell."""
     changed = [*state.params.values(), *state.moments.values()]
     finite = [bool(array_module(value).isfinite(value).all()) for value in changed]
-    if not (np.isfinite(float(loss)) and all(finite)):
+    bad = [name for name, value in numbers.items() if not np.isfinite(value)]
+    if bad or not all(finite):
+        name = bad[0] if bad else "loss"
         raise FloatingPointError(
-            f"training diverged by step {state.step}, loss {float(loss):g}: try a lower rate than {descent.rate:g}, "
-            "or smaller weights of the loss"
+            f"training diverged by step {state.step}, {name} {numbers[name]:g}: try a lower rate than "
+            f"{descent.rate:g}, or smaller weights of the loss"
         )

@@ -148,6 +148,21 @@ def test_decode_refuses_what_does_not_fit(module):
         module.decode_forward(np.zeros((1, 4, 4, 4)), np.zeros((2, 2, 3, 4)))
 
 
+@BOTH
+@pytest.mark.parametrize("shape", [(2, 6, 4), (1, 6, 4, 4), (2, 4, 6, 4), (2, 6, 4, 2), (48, 4)])
+def test_a_backward_refuses_another_shape_with_as_many_numbers(module, shape):
+    h, W = np.zeros((2, 6, 4, 4)), np.zeros((3, 3, 4, 4))
+    _, cache = module.conv_forward(h, W, np.zeros(4))
+    _, decode_cache = module.decode_forward(h, W)
+    for backward, kept in (
+        (module.conv_backward, cache),
+        (module.conv_backward_filters, cache),
+        (module.decode_backward, decode_cache),
+    ):
+        with pytest.raises(ValueError):
+            backward(np.zeros(shape), kept)
+
+
 def test_col2im_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="do not fit"):
         col2im(np.zeros((16, 9)), (1, 4, 4, 3), 3)

@@ -270,6 +270,10 @@ def test_a_run_that_is_refused_leaves_no_new_folder(tmp_path):
 
 
 def test_a_folder_that_cannot_be_had_is_named(tmp_path):
+    long = tmp_path / ("a" * 300)
+    with pytest.raises(OSError, match=r"^cannot write into .*: File name too long; give another --out"):
+        with files.claim(long):
+            pass
     (tmp_path / "a").touch()
     with pytest.raises(OSError, match=rf"cannot write into {tmp_path}/a/b: Not a directory; give another --out"):
         with files.claim(tmp_path / "a" / "b"):
@@ -294,6 +298,7 @@ def test_keys_tell_settings_apart(monkeypatch):
     keys = [files.key(depends) for depends in different]
     monkeypatch.setattr(files, "__version__", "another")
     assert len({*keys, files.key({"a": 1})}) == len(different) + 1
+    assert files.key({"a": np.int64(1)}) == files.key({"a": 1})
     assert files.key({"b": 2, "a": (1, 2)}) == files.key({"a": [1, 2], "b": 2})
     with pytest.raises(ValueError):
         files.key({"a": float("nan")})

@@ -153,6 +153,21 @@ def test_shapes_that_do_not_fit_get_a_sentence(forward, shapes):
         forward(*map(np.zeros, shapes))
 
 
+@EVERY
+def test_a_backward_refuses_what_would_broadcast(name):
+    (forward, backward), arrays = layer(name), draw(name, 0)
+    out, cache = forward(**arrays)
+    wrong = [out[(slice(None),) * axis + (slice(0, 1),)] for axis in range(out.ndim)]
+    if name == "batch_norm":
+        wrong = [out.swapaxes(1, 2)]  # all axes before the last are one long one
+    for dout in wrong:
+        with pytest.raises(ValueError):
+            backward(dout, cache)
+    if name == "linear":  # nothing else in this one looks at the last axis
+        with pytest.raises(ValueError, match="must be"):
+            layers.linear_backward_weights(np.ones((3, 5)), cache)
+
+
 @pytest.mark.parametrize("rows", [(4,), (3, 2, 2)])
 def test_batch_norm_leaves_each_map_its_bias_as_mean_and_variance_1(rows):
     rng = np.random.default_rng(0)

@@ -98,3 +98,8 @@ def test_bad_arguments_get_a_sentence(name, change, complaint):
     getattr(losses, name)(**CALLS[name])
     with pytest.raises(ValueError, match=complaint):
         getattr(losses, name)(**CALLS[name] | change)
+
+
+def test_a_margin_of_numpys_does_not_make_float64_of_float32():
+    z = Z.astype(np.float32)
+    assert {value.dtype for value in losses.drlim(z, z + 1, NEAR, np.float64(2))} == {np.dtype(np.float32)}

@@ -50,6 +50,8 @@ def empty(tmp_path, monkeypatch):
         ("--backend torch", "argument --backend: invalid choice: 'torch'"),
         ("--methods pixels layer3", "argument --methods: invalid choice: 'layer3'"),
         ("--betta 4", "unrecognized arguments: --betta 4"),
+        ("patches --pairs 49", "argument --pairs: must be between 50 and 1e+08, not 49"),
+        ("plane --step 18 --sweep --out new", "1 squares of 5 x 5 views holds out none"),
         ("tarin", "no command 'tarin'; the commands are compare, plane, "),
         ("fetch --lits", "unrecognized arguments: --lits; see python -m slowae fetch --help"),
         ("--video nowhere.mp4", "nowhere.mp4: no such file or folder"),
@@ -103,6 +105,9 @@ def test_help_shows_examples_and_every_command_its_options(capsys):
 def test_what_stops_a_command_is_told_in_a_sentence(capsys, monkeypatch, error, code, sentence):
     def stop(args):
         warnings.warn("careful", stacklevel=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.warn("overflow encountered in matmul", RuntimeWarning, stacklevel=1)  # is no user's business
         raise error
 
     monkeypatch.setattr(compare, "run", stop)
@@ -110,6 +115,11 @@ def test_what_stops_a_command_is_told_in_a_sentence(capsys, monkeypatch, error, 
     assert main([]) == code
     assert capsys.readouterr().err.split("\n") == ["note: careful", *([""] if code == 130 else []), sentence, ""]
     assert warnings.showwarning is before
+
+
+def test_a_tilde_is_home_for_the_results_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/some/where")
+    assert str(parse(["--out=~/runs"])[1].out) == "/some/where/runs"
 
 
 def test_cupy_without_a_gpu(empty, capsys, monkeypatch):

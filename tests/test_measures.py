@@ -206,6 +206,11 @@ def test_trustworthiness():
         (lambda: measure(np.ones((4, 5, 8))), "must be"),
         (lambda: measure(np.ones((4, 4, 6))), "6 units do not divide into groups of 4"),
         (lambda: trustworthiness(np.eye(60), np.eye(60), np.ones(60, bool), 30), "half of the 60"),
+        (lambda: trustworthiness(np.eye(60), np.full((60, 2), np.nan), np.ones(60, bool)), "NaN or Inf"),
+        (lambda: measures.filter_similarity(np.ones((3, 5, 2, 4))), r"must be \(F, F, C, K\)"),
+        *((lambda g=g: measures.group_similarity(np.ones((3, 3, 2, 4)), g), "do not divide") for g in (0, 1, 3, 4)),
+        (lambda: measures.group_slowness(np.ones((3, 2))), "needs pairs"),
+        (lambda: measures.group_slowness(np.ones((4, 2), np.uint8)), "float32 or float64 is needed"),
         (lambda: linear_map(np.eye(2), np.eye(2), np.ones(2, bool), np.arange(2) < 1), "hold out more"),
     ],
 )

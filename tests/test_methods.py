@@ -151,6 +151,16 @@ def test_pairs_of_longer_windows_are_those_of_pairs(T):
     assert (np.diff(two.pairs) == 2).all() and not ((two.pairs[:, 0] < 9) & (two.pairs[:, 1] >= 9)).any()
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda w: w[:0], lambda w: w - 1, lambda w: w + 1, lambda w: w[:, :1], lambda w: w[:, 0]]
+)
+def test_windows_of_other_frames_are_refused(spoil):
+    data = make_data()
+    assert data.windows.min() == 0 and data.windows.max() == len(data.frames) - 1
+    with pytest.raises(ValueError, match=f"indices of {len(data.frames)} frames"):
+        data._replace(windows=spoil(data.windows)).pairs  # noqa: B018
+
+
 def test_checksums_of_data_tell_frames_windows_and_validation_apart():
     data = make_data()
     frames, watched = data.frames.copy(), data.validation[0].frames.copy()

@@ -195,6 +195,20 @@ def test_bad_frames_get_a_sentence(x, complaint):
         loss_and_gradients(params, x, config)
 
 
+def test_weights_of_numpys_do_not_make_float64_of_float32():
+    params, x, _ = problem(0, CONV)
+    params = {name: value.astype(np.float32) for name, value in params.items()}
+    config = Config(np.float64(0.5), np.float64(2), group=2)
+    loss, grads = loss_and_gradients(params, x.astype(np.float32), config)
+    assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("done", [-0.1, 1.1, np.nan])
+def test_no_share_of_a_training_is_refused(done):
+    with pytest.raises(ValueError, match=f"between 0 and 1, not {done}"):
+        loss_and_gradients(*problem(0, CONV), done)
+
+
 @pytest.mark.parametrize(
     "bad", [{"alpha": -1}, {"beta": -0.1}, {"beta": np.nan}, {"group": 0}, {"size": 0}, {"rise": 2}, {"rise": -0.5}]
 )

@@ -177,6 +177,16 @@ def test_distractors_never_help_and_never_count(lengths, count, seed):
     assert (copies.found == 0).all()
 
 
+@pytest.mark.parametrize("numbers", [np.array([0, 255], np.uint8), np.array([False, True]), np.array(["b", "a"])])
+def test_scenes_are_told_by_numbers_of_any_type_and_by_names(numbers):
+    """The number of the distractors is none of theirs: one below the smallest of uint8 is the largest."""
+    rng, which = np.random.default_rng(0), np.repeat([0, 1], 20)
+    codes, others = rng.standard_normal((40, 3)), rng.standard_normal((30, 3))
+    found, expected = (temporal_retrieval(codes, scene, None, others) for scene in (numbers[which], which))
+    order = np.argsort(numbers)
+    np.testing.assert_array_equal(found.found, expected.found[order])
+
+
 def test_class_retrieval_by_hand():
     """80 images on a quarter circle, nearest first; the right ones are every other. Recall is k / 40."""
     angle = np.linspace(0.1, 1.5, 80)
@@ -231,6 +241,9 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 3), "3 neighbours were asked of a gallery of 2"),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 2, np.array([0])), "2 neighbours .* gallery of 1"),
         (lambda: neighbours(np.ones((2, 2)), np.ones((3, 2)), 1, np.array([0])), "2 queries, but 1 indices"),
+        (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 1, np.array([2])), "exclude must lie between 0 and 1"),
+        (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 1, np.array([-1])), "exclude must lie between 0 and 1"),
+        (lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"), "must be auc or map, not 'AUC'"),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 3)), 1), r"queries \(1, 2\) do not fit the gallery"),
         (lambda: neighbours(np.full((1, 2), np.nan), np.ones((2, 2)), 1), "query codes hold NaN or Inf"),
         (lambda: neighbours(np.ones((1, 2)), np.full((2, 2), np.inf), 1), "gallery codes hold NaN or Inf"),

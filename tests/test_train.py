@@ -147,6 +147,8 @@ def test_the_bottom_of_a_bowl_is_found_on_the_backend_and_the_start_stays():
         *(({"bias_rate": bad}, "biases' rate must") for bad in (-1.0, 2.0, np.nan)),
         ({"steps": 0}, "steps must"),
         ({"every": 0}, "steps must"),
+        ({"steps": 1.5}, "whole numbers, at least 1, not 1.5"),
+        ({"every": 2.5}, "whole numbers"),
         ({"optimizer": "lbfgs"}, "sgd or adam, not 'lbfgs'"),
     ],
 )
@@ -309,6 +311,22 @@ def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, spoil)
         arrays = files.read_arrays(only(tmp_path / str(steps)))
         assert json.loads(str(arrays.pop("state")))["step"] == 5
         assert all(np.isfinite(value).all() for value in arrays.values())
+
+
+def test_what_is_watched_must_be_finite_too(tmp_path):
+    descent, place = Descent(10, 0.1, every=5), Checkpoint(tmp_path, "bowl")
+    seen = iter([1.0, np.inf])
+    with pytest.raises(FloatingPointError, match="diverged by step 10, reconstruction inf: try a lower rate than 0.1"):
+        train.fit(
+            bowl,
+            lambda rng: {"x": np.zeros(2)},
+            lambda rng: None,
+            descent,
+            watch=lambda params: {"reconstruction": next(seen)},
+            checkpoint=place,
+        )
+    state = json.loads(str(files.read_arrays(only(tmp_path))["state"]))
+    assert [row["reconstruction"] for row in state["history"]] == [1]
 
 
 def edited(**change):

@@ -329,6 +329,16 @@ def test_impossible_rates_are_refused(tmp_path, fps):
         video.load_scenes([write_film(tmp_path / "film.mkv", film(8))], fps)
 
 
+def test_what_are_no_frames_of_such_windows_or_no_rates_is_refused():
+    frames = film(8)
+    for bad, tiles in ((frames[..., :1], 1), (frames, 2), (frames.reshape(-1, 16, 64, 3), 1)):
+        with pytest.raises(ValueError, match="must be"):
+            video.cut_scenes(bad, 12, "film", 6, tiles)
+    for rate, fps in ((0, 6), (np.nan, 6), (12, 0), (12, -6), (12, np.nan)):
+        with pytest.raises(ValueError, match="numbers above 0"):
+            video.cut_scenes(frames, rate, "film", fps)
+
+
 # Cuts and scenes
 
 
@@ -430,7 +440,7 @@ def test_unusable_files_are_left_out_and_named(tmp_path):
     assert {s.video for s in scenes} == {"good.mkv"}
     text, short = sorted((str(w.message) for w in caught), key=lambda said: "one.mkv" in said)
     assert "text.mp4 cannot be read as video" in text and "one.mkv holds no scene of 2 frames" in short
-    with pytest.raises(ValueError, match=r"one.mkv holds no scene of 2 frames at 6 a second"):
+    with pytest.raises(ValueError, match=r"one.mkv holds no scene of 2 frames at 6 a second.* higher --fps"):
         video.load_scenes([one])
     with pytest.raises(ValueError, match=r"none of 2 videos could be used: .*text.mp4"):
         video.load_scenes([one, tmp_path / "text.mp4"])

@@ -47,6 +47,15 @@ def test_the_mean_variance_is_one_and_the_shape_stays():
     np.testing.assert_allclose(fit_whitening(frames, 0.3)(frames[:1]), white[:1], atol=1e-4)  # of any number of frames
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.float16])
+def test_frames_of_any_type_are_whitened_to_float32(dtype):
+    frames = np.random.default_rng(0).integers(0, 256, (30, 2, 2, 3), dtype=np.uint8)
+    whiten = fit_whitening(frames, 0.3)
+    found = whiten(frames.astype(dtype))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, whiten(frames), atol=1e-4)
+
+
 @given(seeds, st.integers(2, 20), st.sampled_from([0.0, 0.1]))
 def test_fewer_frames_than_numbers(seed, count, epsilon):
     """Rank-deficient: directions without variance stay finite, and carry nothing on the training frames."""

@@ -46,7 +46,7 @@ OPTIONS = {
     "epsilon": (float, 0, 1e6, 0.3, "of ZCA, in mean eigenvalues"),
     "epochs": (int, 1, 10**4, 20, "of the supervised ConvNet"),
     "grid-steps": (int, 1, 10**9, 800, "for each cell of alpha x beta"),
-    "pairs": (int, 2, 10**8, 85000, "pairs of patches to extract"),
+    "pairs": (int, 50, 10**8, 85000, "pairs of patches to extract"),
     "step": (int, 1, 18, 1, "degrees between views"),
     "held-out": (float, 1e-3, 0.99, 0.2, "share of views kept from training"),
     "patch": (int, 1, 90, 1, "hold out squares of N x N views"),

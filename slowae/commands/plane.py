@@ -59,6 +59,8 @@ def fit(views, args, config, patch, seed, shown=()):
 
 def _sweep(args):
     """Every setting of SWEEP -> OUT/sweep.json, rewritten after each run, and OUT/sweep.png."""
+    for change in SWEEP:  # what cannot be is refused now, not after an hour
+        plane.split(np.random.default_rng(args.seed), args.step, args.held_out, change.get("patch", args.patch))
     views, yaw, roll = plane.load(args.step)
     rows = []
     for change in SWEEP:

@@ -131,7 +131,9 @@ def render(yaw, roll):
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     light = LIGHT / np.linalg.norm(LIGHT)
     views = np.empty((len(yaw), SIZE, SIZE), np.uint8)
-    for view, one_yaw, one_roll in zip(views, tqdm(yaw, desc="rendering", dynamic_ncols=True), roll, strict=True):
+    for view, one_yaw, one_roll in zip(
+        views, tqdm(yaw, desc="rendering", dynamic_ncols=True, disable=None), roll, strict=True
+    ):
         turn = _turn(PITCH, 0) @ _turn(one_yaw, 2) @ _turn(one_roll, 0)
         facing = normals @ turn[1] < -1e-9  # the far side of a closed solid is always hidden
         shade = albedo * (AMBIENT + (1 - AMBIENT) * (normals @ (turn.T @ light)).clip(0))

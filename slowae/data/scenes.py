@@ -50,11 +50,14 @@ def find_cuts(frames):
 
 def native_step(rate, fps):
     """Native frames that make one step of about 1 / `fps` s: one at least."""
+    require(rate > 0 and fps > 0, f"frames a second must be numbers above 0, not {rate} and {fps}")
     return max(1, round(min(rate / fps, 1e9)))
 
 
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s, one for each window."""
+    side = SIZE * tiles
+    require(frames.shape[1:] == (side, side, 3), f"frames {frames.shape} must be (T, {side}, {side}, 3)")
     scenes, step = [], native_step(rate, fps)
     # A frame that is held neither moves nor stands out from its neighbours: cuts are sought among the others.
     new = np.flatnonzero([True, *(not np.array_equal(a, b) for a, b in pairwise(frames))][: len(frames)])

@@ -95,7 +95,7 @@ def fetch(folder, parts=None):
     folder = Path(folder)
     failed = {}
     parts = corpus() if parts is None else parts
-    for name, rows in (bar := tqdm(parts.items(), desc="fetch", unit="file", dynamic_ncols=True)):
+    for name, rows in (bar := tqdm(parts.items(), desc="fetch", unit="file", dynamic_ncols=True, disable=None)):
         bar.set_postfix_str(name)
         whole = folder / name
         if _is_whole(whole, rows):

@@ -165,7 +165,9 @@ def read_each(paths, read):
     """
     films, faults = _distinct(paths)
     found, named = [], list(zip(films, _names(films), strict=True))
-    for path, name in tqdm(named, "decoding", unit="video", dynamic_ncols=True, disable=len(named) < 2):
+    for path, name in tqdm(
+        named, "decoding", unit="video", dynamic_ncols=True, disable=None if len(named) > 1 else True
+    ):
         try:
             found.append(read(path, name))
         except ValueError as error:
@@ -183,7 +185,8 @@ def load_scenes(paths, fps=6.0, tiles=1):
 
     def read(path, name):
         scenes = cut_scenes(*read_frames(path, tiles, fps), name, fps, tiles)
-        require(scenes, f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second; left out")
+        what = f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second"
+        require(scenes, f"{what}, or what it shows is still or blank; give a longer video, or a higher --fps")
         return scenes
 
     return [scene for scenes in read_each(paths, read) for scene in scenes]

@@ -25,12 +25,15 @@ class Whitening:
     def __call__(self, frames):
         """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, mean variance 1 in training."""
         flat = frames.reshape(len(frames), -1)
-        require(
-            flat.shape[1] == len(self.mean), f"frames {frames.shape} do not fit a whitening of {len(self.mean)} numbers"
-        )
+        D = len(self.mean)
+        require(flat.shape[1] == D, f"frames {frames.shape} do not fit a whitening of {D} numbers")
         # In two halves, not one threaded product: after that, BLAS's idle thread would spin on a core of the next step.
         half = -(-len(flat) // 2) or 1
-        parts = map_blocks(lambda i: (flat[i : i + half] - self.mean) @ self.matrix, range(0, len(flat), half))
+
+        def white(i):  # of other types NumPy's difference is float64
+            return (flat[i : i + half] - self.mean).astype(self.matrix.dtype, copy=False) @ self.matrix
+
+        parts = map_blocks(white, range(0, len(flat), half))
         return array_module(self.matrix).concatenate(parts).reshape(frames.shape)
 
     def on_device(self):

@@ -37,7 +37,10 @@ class Data(NamedTuple):
 
     @property
     def pairs(self):
-        """Every two frames that follow one another in a window (P, 2)."""
+        """Every two frames that follow one another in a window (P, 2). ValueError for windows of other frames."""
+        good = self.windows.ndim == 2 and self.windows.shape[1] >= 2 and len(self.windows) > 0
+        good = good and 0 <= self.windows.min() and self.windows.max() < len(self.frames)
+        require(good, f"windows must be (P, T) indices of {len(self.frames)} frames, one or more, T = 2 or more")
         adjacent = np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1)
         return np.unique(adjacent, axis=0)
 
@@ -59,7 +62,7 @@ class Run:
 
     out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on; None keeps
     nothing. resume: go on from there. bias_rate: biases learn so much slower than filters (optim), or slowness silences
-    units within a hundred steps. configs: {row: configuration} where not the one of METHODS.
+    whole groups of units. configs: {row: configuration} where not the one of METHODS.
     """
 
     steps: int = 3000
