@@ -36,9 +36,9 @@ class Config:
             all(isfinite(w) and w >= 0 for w in weights), f"alpha and beta must be finite and not negative: {weights}"
         )
         require(self.group >= 1 and self.size >= 1, f"group and size must be at least 1: {self.group}, {self.size}")
-        for name in ("alpha", "beta"):  # a float64 of NumPy would make float64 of float32
-            object.__setattr__(self, name, float(getattr(self, name)))
         require(0 <= self.rise <= 1, f"beta can rise over a share of the training between 0 and 1, not {self.rise}")
+        for name in ("alpha", "beta", "rise"):  # a float64 of NumPy would make float64 of float32
+            object.__setattr__(self, name, float(getattr(self, name)))
 
 
 def init_params(rng, shape):
@@ -155,7 +155,7 @@ def loss_and_gradients(params, x, config, done=1.0):
     """
     _require_frames(params, x)
     require(0 <= done <= 1, f"done is a share of the training, between 0 and 1, not {done}")
-    beta = config.beta * min(1.0, done / config.rise) if config.rise else config.beta
+    beta = config.beta * min(1.0, float(done) / config.rise) if config.rise else config.beta
     blocks = _pairs_in_blocks(x, params["W_e"])
     return mean_over_blocks(lambda block: _sums(params, block, config, beta), blocks, len(x) // 2)
 

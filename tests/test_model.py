@@ -198,8 +198,8 @@ def test_bad_frames_get_a_sentence(x, complaint):
 def test_weights_of_numpys_do_not_make_float64_of_float32():
     params, x, _ = problem(0, CONV)
     params = {name: value.astype(np.float32) for name, value in params.items()}
-    config = Config(np.float64(0.5), np.float64(2), group=2)
-    loss, grads = loss_and_gradients(params, x.astype(np.float32), config)
+    config = Config(np.float64(0.5), np.float64(2), group=2, rise=np.float64(0.5))
+    loss, grads = loss_and_gradients(params, x.astype(np.float32), config, np.float64(0.25))
     assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
 
 

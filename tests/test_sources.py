@@ -136,6 +136,24 @@ def test_nothing_there_is_said(tmp_path, monkeypatch):
     assert sources.find_videos("~/home.mp4") == [tmp_path / "home.mp4"]
 
 
+def test_a_folder_that_cannot_be_read_is_not_called_empty(tmp_path, monkeypatch):
+    """Root may read everything, so the refusal is made up."""
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    look = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(FileNotFoundError, match=r"locked cannot be read \(Permission denied\); check its permissions"):
+        sources.find_videos(tmp_path / "locked")
+    with pytest.warns(UserWarning, match="locked cannot be read"):
+        assert sources.find_videos(tmp_path) == [tmp_path / "a.mp4"]
+
+
 def test_slowae_data_names_the_folder(tmp_path, monkeypatch):
     cache = sources.data_dir()
     assert cache.is_absolute() and cache.name.lower() == "slowae"

@@ -314,19 +314,10 @@ def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, spoil)
 
 
 def test_what_is_watched_must_be_finite_too(tmp_path):
-    descent, place = Descent(10, 0.1, every=5), Checkpoint(tmp_path, "bowl")
     seen = iter([1.0, np.inf])
-    with pytest.raises(FloatingPointError, match="diverged by step 10, reconstruction inf: try a lower rate than 0.1"):
-        train.fit(
-            bowl,
-            lambda rng: {"x": np.zeros(2)},
-            lambda rng: None,
-            descent,
-            watch=lambda params: {"reconstruction": next(seen)},
-            checkpoint=place,
-        )
-    state = json.loads(str(files.read_arrays(only(tmp_path))["state"]))
-    assert [row["reconstruction"] for row in state["history"]] == [1]
+    with pytest.raises(FloatingPointError, match=r"diverged by step 20, active inf: try a lower rate than 0\.1"):
+        fit_bowl(watch=lambda params: {"active": next(seen)}, folder=tmp_path)
+    assert [row["active"] for row in state_of(only(tmp_path))["history"]] == [1]
 
 
 def edited(**change):

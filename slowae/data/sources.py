@@ -7,6 +7,7 @@ The corpus is listed in video_sources.csv: rows with one file name are joined in
 import csv
 import hashlib
 import os
+import warnings
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def embedded_videos():
 def find_videos(path=None):
     """A file, a folder (searched through, but for what is hidden), or None for the embedded clips -> sorted paths.
 
-    FileNotFoundError if there is no such file, or no video in the folder.
+    FileNotFoundError if there is no such file, or no video in the folder; a warning for a folder that cannot be read.
     """
     if path is None:
         return embedded_videos()
@@ -58,10 +59,17 @@ def find_videos(path=None):
         raise FileNotFoundError(
             f"{path}: no such file or folder, or none you may see; give --video a video or a folder"
         )
-    seen = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    seen, errors = [], []
+    for folder, folders, names in os.walk(path, onerror=errors.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        seen += [Path(folder, name) for name in names if not name.startswith(".")]
     found = sorted(p for p in seen if p.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(p))
+    faults = [f"{error.filename} cannot be read ({error.strerror}); check its permissions" for error in errors]
     if not found:
-        raise FileNotFoundError(f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}")
+        nothing = f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}"
+        raise FileNotFoundError(faults[0] if faults else nothing)
+    for fault in faults:
+        warnings.warn(fault, stacklevel=1)
     return found
 
 
