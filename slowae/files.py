@@ -48,7 +48,7 @@ def claim(folder):
     import filelock
 
     folder = Path(folder)
-    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         new = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
