@@ -53,8 +53,9 @@ def slider(draw, **choices):
     interact(draw, **{n: SelectionSlider(options=v, value=defaults[n], description=n) for n, v in choices.items()})
 
 
-def _grade(answer, names, expected, found, forward, backward, arguments, arrays, rng):
-    """First finite differences of forward, by the float64 `arrays`, against backward; then the package's values."""
+def _grade(answer, names, expected, found, pair, arguments, arrays, rng):
+    """First finite differences of a pair's forward, by the float64 `arrays`, against its backward; then the values."""
+    forward, backward = pair
     fixed = {n: to_device(v) if isinstance(v, np.ndarray) else v for n, v in arguments.items() if n not in arrays}
     try:
         check_gradients(partial(forward, **fixed), backward, arrays, rng)
@@ -107,7 +108,7 @@ def check_backward(answer, solution, forward, *, seed=0, **arguments):
     expected = solution(dout, cache)
     found = call(answer, dict(zip(inspect.signature(solution).parameters, (dout, cache), strict=True)))
     compare(answer.__name__, names, expected, found, FORM)
-    _grade(answer, names, expected, found, forward, answer, arguments, arrays, rng)
+    _grade(answer, names, expected, found, (forward, answer), arguments, arrays, rng)
 
 
 def check_loss(answer, solution, returns, *, seed=0, **arguments):
@@ -125,4 +126,4 @@ def check_loss(answer, solution, returns, *, seed=0, **arguments):
     def backward(dout, grads):
         return tuple(dout * g for g in grads)
 
-    _grade(answer, names, expected, found, forward, backward, arguments, arrays, np.random.default_rng(seed))
+    _grade(answer, names, expected, found, (forward, backward), arguments, arrays, np.random.default_rng(seed))

@@ -1,10 +1,8 @@
 """What a representation is worth: nearest neighbours, precision and recall, the temporal coherence of Section 5.
 
-Query: the middle frame of each scene. Gallery: all other frames. Similarity: cosine. P_k and R_k are means over
-queries. Two measures of them, both cut at k = 40. The paper's area: the trapezoid under precision over recall, with no
-anchor at recall 0; so recall won by the first neighbour counts nothing, and perfect retrieval does not score 1. Mean
-average precision: sum_k hit_k P_k / min(n - 1, 40), mean over queries; perfect retrieval scores 1. Conclusions rest on
-the second; the oracle and chance stand beside both.
+Query: the middle frame of each scene. Gallery: all other frames. Similarity: cosine. Two measures, both cut at k = 40.
+The paper's area under mean precision over mean recall has no anchor at recall 0: what the first neighbour finds counts
+nothing, and perfect retrieval does not score 1. Mean average precision, sum_k hit_k P_k / min(n - 1, 40), does.
 """
 
 from dataclasses import dataclass
@@ -44,10 +42,9 @@ def _nearest(distance, k):
 def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
     """The k nearest by cosine: queries (Q, ...), gallery (G, ...) -> indices (Q, k), nearest first.
 
-    Equal similarities go by index; but equal codes may differ in the last bit of their similarity, by the order in
-    which a product adds up. exclude (Q,): for each query one index of the gallery, itself, that cannot be its
-    neighbour. In blocks of `block` x `block` similarities (1024 on the host, 8192 on a GPU) with a running top k:
-    little memory. progress: what wraps the list of gallery blocks, say tqdm.
+    Equal similarities go by index; but those of equal codes may differ in the last bit, by the order in which a product
+    adds up. exclude (Q,): for each query one index of the gallery, itself. In blocks of `block` x `block` similarities
+    (1024 on the host, 8192 on a GPU) with a running top k. progress wraps the list of gallery blocks, say tqdm.
     ValueError if k is more than the gallery offers, or codes hold NaN or Inf.
     """
     offered = len(gallery) - (exclude is not None)
@@ -103,13 +100,16 @@ class Retrieval:
 
     def curves(self, weights=None):
         """P_k, R_k, means over queries (K,), or with weights (..., Q)."""
-        weights = np.ones(len(self.found)) if weights is None else weights
-        weights = weights / weights.sum(-1, keepdims=True)
+        weights = self._shares(weights)
         k = np.arange(1, self.found.shape[1] + 1)
         precision = weights @ (self.found / k)
         if self.relevant is None:
             return precision, np.broadcast_to(k / K, precision.shape)
         return precision, weights @ (self.found / self.relevant[:, None])
+
+    def _shares(self, weights):
+        weights = np.ones(len(self.found)) if weights is None else weights
+        return weights / weights.sum(-1, keepdims=True)
 
     @property
     def average_precision(self):
@@ -123,8 +123,7 @@ class Retrieval:
         require(name in ("auc", "map"), f"the measure must be auc or map, not {name!r}")
         if name == "auc":
             return area(*self.curves(weights))
-        weights = np.ones(len(self.found)) if weights is None else weights
-        return weights @ self.average_precision / weights.sum(-1)
+        return self._shares(weights) @ self.average_precision
 
     def bootstrap(self, name, draws=2000, seed=0):
         """The measure in `draws` resamplings of the groups (draws,). The same seed resamples alike, so they pair up."""

@@ -14,7 +14,7 @@ from tiny import cheap, cheap_whitening  # noqa: F401
 
 from slowae import model, optim, retrieval, train
 from slowae.backend import to_device, to_host
-from slowae.data import scenes
+from slowae.data import cifar, scenes
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
 from slowae.gradcheck import check_gradients
@@ -368,7 +368,7 @@ def test_the_row_is_the_network_folded(cheap):  # noqa: F811
 def test_augmented_images_are_windows_of_the_mirrored_image_half_of_them_flipped():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (300, 6, 7, 3), dtype=np.uint8)
-    before, result = images.copy(), convnet.augment(images, rng, shift=2)
+    before, result = images.copy(), cifar.augment(images, rng, shift=2)
     np.testing.assert_array_equal(images, before)
     assert result.shape == images.shape and result.dtype == np.uint8
     seen = np.zeros((2, 5, 5), int)

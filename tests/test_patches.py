@@ -214,7 +214,7 @@ def test_a_batch_is_pairs_and_biases_learn_slower(args, monkeypatch):
     config = model.Config(0.5, 1.0, command.GROUP, size=1)
     start = model.init_params(rng, (SIDE**2, 16))
     start["b_e"] -= 1
-    params, _ = command.learn("a", config, start, to_device(x), to_device(x.reshape(60, -1)), args, 1)
+    params, _ = command.learn("a", config, start, (to_device(x), to_device(x.reshape(60, -1))), args, 1)
     (batch,) = batches
     assert batch.shape == (2 * args.batch, SIDE**2)
     for first, second in zip(batch[: args.batch], batch[args.batch :], strict=True):
@@ -232,7 +232,7 @@ def test_training_never_mixes_host_arrays_into_the_devices(args):
     with in_use():
         x = Strict.of(rng.standard_normal((2, 30, SIDE**2), dtype=np.float32))
         watched = x[:, :10].reshape(20, -1)
-        params, _ = command.learn("a", config, start, x, watched, args, 3, project=command.project_except("W_d"))
+        params, _ = command.learn("a", config, start, (x, watched), args, 3, project=command.project_except("W_d"))
         assert type(params["W_d"]) is np.ndarray
         assert command.slowest_first(params, watched, config).shape == (SIDE, SIDE, 1, 16)
 

@@ -33,8 +33,9 @@ def project_except(name):
     return project
 
 
-def learn(name, config, start, x, watched, args, steps, bias_rate=BIAS_RATE, project=optim.project):
-    """Train on x (2, P, D) from the parameters `start` -> params, history; kept in OUT/cache."""
+def learn(name, config, start, data, args, steps, bias_rate=BIAS_RATE, project=optim.project):
+    """Train from the parameters `start` on data, x (2, P, D) and what is watched -> params, history; in OUT/cache."""
+    x, watched = data
 
     def draw(rng):
         picks = to_device(rng.integers(x.shape[1], size=args.batch))
@@ -87,7 +88,7 @@ def learn_all(x, watched, args):
     configs, learned, histories = configurations(args), {}, {}
 
     def learn_as(name, like, start, steps, **how):
-        learned[name], histories[name] = learn(name, configs[like], start, x, watched, args, steps, **how)
+        learned[name], histories[name] = learn(name, configs[like], start, (x, watched), args, steps, **how)
 
     drawn = model.init_params(np.random.default_rng(args.seed), (x.shape[2], UNITS))
     learn_as("alpha0", "alpha0", drawn, args.steps, bias_rate=BIAS_RATE_DENSE)

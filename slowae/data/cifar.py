@@ -60,3 +60,14 @@ def load(part):
         fetch(folder)
     images, labels = zip(*(read_batch(folder / name) for name in BATCHES[part]), strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+
+def augment(images, rng, shift=4):
+    """images (N, H, W, C) -> each shifted by up to `shift` pixels, edges mirrored, and half of them flipped."""
+    N, H, W, _ = images.shape
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
+    top, left = rng.integers(2 * shift + 1, size=(2, N, 1))
+    rows, columns = top + np.arange(H), left + np.arange(W)
+    flipped = rng.random(N) < 0.5
+    columns[flipped] = columns[flipped, ::-1]
+    return padded[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None]]

@@ -1,8 +1,7 @@
 """The supervised ConvNet that the paper compares with (Figures 5a, 7): the same two stages, and two layers more.
 
 Convolve, rectify, L2 pool; again; then 1024 -> hidden, rectify, -> classes, softmax cross-entropy. It learns with
-batch normalisation in layers 2 and 3, whose inputs, never negative, have a large common mean along which the loss is
-much steeper than anywhere else; `fold` then builds the normalisation into the filters.
+batch normalisation in layers 2 and 3, which `fold` then builds into the filters.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from slowae import files, losses
 from slowae.backend import require, to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
+from slowae.data.cifar import augment
 from slowae.data.whitening import Whitening
 from slowae.layers import (
     batch_norm_backward,
@@ -149,23 +149,11 @@ def accuracy(params, x, labels):
     return float(sum(parts)) / len(x)
 
 
-def augment(images, rng, shift=4):
-    """images (N, H, W, C) -> each shifted by up to `shift` pixels, edges mirrored, and half of them flipped."""
-    N, H, W, _ = images.shape
-    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
-    top, left = rng.integers(2 * shift + 1, size=(2, N, 1))
-    rows, columns = top + np.arange(H), left + np.arange(W)
-    flipped = rng.random(N) < 0.5
-    columns[flipped] = columns[flipped, ::-1]
-    return padded[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None]]
-
-
 def fit(data, config, run):
     """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
-    No film takes part: images are whitened with their own statistics, and so are films when they are encoded.
-
-    The last fiftieth of the images is not learned from: the history has the accuracy on it.
+    No film takes part: images are whitened with their own statistics, and so are films when they are encoded. The last
+    fiftieth of the images is not learned from: the history has the accuracy on it.
     """
     images, labels = data.images()
     inputs, count = fit_zca_own(data, None, run), len(images) - len(images) // 50

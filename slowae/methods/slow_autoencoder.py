@@ -2,8 +2,8 @@
 
 Parameters of a row: "mean" and "matrix" of the whitening; its own filter bank as "W_e", "b_e", "W_d"; for a second
 layer the bank below it as "below/W_e", ..., and "centre" (K / group,) and "scale" of that bank's codes, which the
-second layer sees with mean 0 and variance 1: so alpha and beta keep their units, and along the common mean of codes,
-which are never negative, the loss is not steeper than anywhere else.
+second layer sees with mean 0 and variance 1: so alpha and beta keep their units, and the common mean of codes, which
+are never negative, does not silence units (lesson 08).
 """
 
 from dataclasses import asdict
