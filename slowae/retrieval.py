@@ -100,16 +100,13 @@ class Retrieval:
 
     def curves(self, weights=None):
         """P_k, R_k, means over queries (K,), or with weights (..., Q)."""
-        weights = self._shares(weights)
+        weights = np.ones(len(self.found)) if weights is None else weights
+        weights = weights / weights.sum(-1, keepdims=True)
         k = np.arange(1, self.found.shape[1] + 1)
         precision = weights @ (self.found / k)
         if self.relevant is None:
             return precision, np.broadcast_to(k / K, precision.shape)
         return precision, weights @ (self.found / self.relevant[:, None])
-
-    def _shares(self, weights):
-        weights = np.ones(len(self.found)) if weights is None else weights
-        return weights / weights.sum(-1, keepdims=True)
 
     @property
     def average_precision(self):
@@ -123,7 +120,8 @@ class Retrieval:
         require(name in ("auc", "map"), f"the measure must be auc or map, not {name!r}")
         if name == "auc":
             return area(*self.curves(weights))
-        return self._shares(weights) @ self.average_precision
+        weights = np.ones(len(self.found)) if weights is None else weights
+        return weights @ self.average_precision / weights.sum(-1)
 
     def bootstrap(self, name, draws=2000, seed=0):
         """The measure in `draws` resamplings of the groups (draws,). The same seed resamples alike, so they pair up."""
