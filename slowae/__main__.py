@@ -16,7 +16,7 @@ COMMANDS = {
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
-  python -m slowae                               train on the clips that come along; about three minutes
+  python -m slowae                               train on the clips that come along; about two minutes
   python -m slowae --video holiday/ --beta 2     on your own videos
   python -m slowae --methods pixels zca layer1   these rows alone
   python -m slowae                               again after Ctrl-C, or a crash: it goes on
