@@ -150,10 +150,11 @@ def compare(args):
     folds = [make_fold(parts, how, args, images and images["train"]) for parts, how in parted]
     rows = find(folds, images, args)
     results = report.results(rows, folds, parted, images, settings(args, tiles), start)
+    text = table.text(results)
     with files.replacing(args.out / "table.md") as file:
-        file.write(table.text(results).encode())
+        file.write(text.encode())
     report.write(args.out, results, rows, folds[0], images)
-    say(table.text(results))
+    say(text)
     return results, folds, parted
 
 
