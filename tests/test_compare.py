@@ -18,13 +18,13 @@ from slowae.data import cifar, scenes, video
 from slowae.methods import METHODS
 
 ROWS = "pixels zca random layer1 layer2".split()
-NEW = {  # what is trained anew
-    "--optimizer sgd": {"layer1", "layer2"},
-    "--alpha2 2": {"layer2"},
-    "--epsilon 1": {"whitening", "layer1", "layer2"},
-    "--fps 12": {"layer1", "layer2"},
-    "--video other": {"whitening", "layer1", "layer2"},
-    "--methods beta0": {"beta0"},
+NEW = {  # what is made anew
+    "--optimizer sgd": {"layer1", "layer2", "temporal-layer2"},
+    "--alpha2 2": {"layer2", "temporal-layer2"},
+    "--epsilon 1": {"whitening", "layer1", "layer2", "temporal-layer2"},
+    "--fps 12": {"layer1", "layer2", "temporal-layer2"},
+    "--video other": {"whitening", "layer1", "layer2", "temporal-layer2"},
+    "--methods beta0": {"beta0", "temporal-beta0"},
 }
 
 
@@ -191,6 +191,7 @@ def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, mon
 def test_the_same_again_trains_nothing_and_gives_the_same_bits(work, monkeypatch):
     before, found = contents(work / "out"), results(work / "out")
     monkeypatch.setattr(model, "loss_and_gradients", None)
+    monkeypatch.setattr(retrieval, "temporal_retrieval", None)
     assert same(compare("--methods", *ROWS), found)
     after = contents(work / "out")
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} <= {"results.json"}
@@ -241,7 +242,7 @@ def test_no_resume_moves_aside_and_deletes_nothing(work, tmp_path):
     for count, ending in ((1, ".old"), (2, ".old2")):
         assert same(compare("--methods", "layer2", "--out", tmp_path, "--no-resume"), first)
         after = contents(tmp_path / "cache")
-        trained = {name for name in before if not name.startswith("whitening")}
+        trained = {name for name in before if not name.startswith(("whitening", "temporal"))}
         assert {name for name in after if name.endswith(ending)} == {name + ending for name in trained}
         assert len(after) == len(before) + count * len(trained) and before.keys() <= after.keys()
         assert all(after[name + ".old"] == before[name] for name in trained)

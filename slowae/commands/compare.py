@@ -85,31 +85,48 @@ def make_run(args, seed, **changes):
     return Run(seed=seed, out=args.out / "cache", configs=configurations(args), **settings | changes)
 
 
+def _kept(args, task, name, depends, make):
+    """make() -> arrays, or what it made before of the same: OUT/cache/TASK-ROW-KEY.npz."""
+    path = args.out / "cache" / f"{task}-{name}-{files.key([name, *map(files.checksum, depends)])}.npz"
+    if not path.exists():
+        files.write_arrays(path, make())
+    return files.read_arrays(path)
+
+
 def class_retrieval(name, params, images, args):
-    """Test images ask, training images are the gallery; kept in --out -> Retrieval, the nine nearest of the first."""
+    """Test images ask, training images are the gallery -> Retrieval, the nine nearest of the first."""
     (gallery, gallery_labels), (queries, labels) = images["train"], images["test"]
-    depends = [name, files.checksum(params), *(files.checksum(x) for part in images.values() for x in part)]
-    path = args.out / "cache" / f"classes-{name}-{files.key(depends)}.npz"
-    if path.exists():
-        kept = files.read_arrays(path)
-        return retrieval.Retrieval(kept["found"], None, np.arange(len(labels))), kept["nearest"]
-    codes, asked = (METHODS[name].encode(params, x) for x in (gallery, queries))
-    bar = partial(tqdm, desc=f"classes: {name}", dynamic_ncols=True, disable=None)
-    found = retrieval.class_retrieval(asked, labels, codes, gallery_labels, bar)
-    nearest = retrieval.neighbours(asked[:1], codes, min(9, len(codes)))[0]
-    files.write_arrays(path, {"found": found.found.astype(np.uint8), "nearest": nearest})
-    return found, nearest
+
+    def search():
+        codes, asked = (METHODS[name].encode(params, x) for x in (gallery, queries))
+        bar = partial(tqdm, desc=f"classes: {name}", dynamic_ncols=True, disable=None)
+        found = retrieval.class_retrieval(asked, labels, codes, gallery_labels, bar)
+        nearest = retrieval.neighbours(asked[:1], codes, min(9, len(codes)))[0]
+        return {"found": found.found.astype(np.uint8), "nearest": nearest}
+
+    kept = _kept(args, "classes", name, [params, gallery, gallery_labels, queries, labels], search)
+    return retrieval.Retrieval(kept["found"], None, np.arange(len(labels))), kept["nearest"]
 
 
 def temporal_retrieval(name, params, fold, args):
     """Retrieval among the test scenes, and with distractors, if any -> {task: Retrieval}, the nine nearest of each."""
-    encode = partial(METHODS[name].encode, params)
-    codes, queries = encode(fold.frames), retrieval.middle_frames(fold.scene)
-    found = {"temporal": retrieval.temporal_retrieval(codes, fold.scene, fold.group)}
-    if args.distractors:
-        others = encode(fold.data.frames[:: -(-len(fold.data.frames) // args.distractors)])
-        found["crowded"] = retrieval.temporal_retrieval(codes, fold.scene, fold.group, others)
-    return found, retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
+    queries, films, M = retrieval.middle_frames(fold.scene), fold.data.frames, args.distractors
+    others = films[:: -(-len(films) // M)] if M else films[:0]
+
+    def search():
+        codes = METHODS[name].encode(params, fold.frames)
+        found = {"temporal": retrieval.temporal_retrieval(codes, fold.scene, fold.group)}
+        if M:
+            crowd = METHODS[name].encode(params, others)
+            found["crowded"] = retrieval.temporal_retrieval(codes, fold.scene, fold.group, crowd)
+        nearest = retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
+        found_in = {task: r.found.astype(np.uint8) for task, r in found.items()}
+        return found_in | {"relevant": found["temporal"].relevant, "nearest": nearest}
+
+    kept = _kept(args, "temporal", name, [params, fold.frames, fold.scene, others], search)
+    group = fold.group[queries]
+    found = {t: retrieval.Retrieval(kept[t], kept["relevant"], group) for t in ("temporal", "crowded") if t in kept}
+    return found, kept["nearest"]
 
 
 def find(folds, images, args):
@@ -144,6 +161,8 @@ def compare(args):
     args.methods = [name for name in METHODS if name in args.methods]  # in the order of the table
     found_scenes, tiles = load_scenes(args)
     parted = scenes.fold_scenes(found_scenes, args.folds)
+    # First the fold whose models have seen the most film: they are shown, and compare CIFAR-10's images.
+    parted.sort(key=lambda fold: -sum(len(scene.frames) for scene in fold[0]["train"]))
     say(table.describe(parted, found_scenes, tiles, args.fps))
     needs_images = args.classes or any(name in LABELLED for name in args.methods)
     images = {part: cifar.load(part) for part in ("train", "test")} if needs_images else None

@@ -34,7 +34,8 @@ def markdown(lines):
 def table(found, task="temporal"):
     """results.json -> one task's table."""
     way = "times pixels' AUC" if task == "class" else "of the way, pixels to oracle"
-    lines = [["representation", f"{task} MAP", "95 %", way, f"{task} AUC", "95 %"]]
+    seeds = len(found["seeds"]) > 1
+    lines = [["representation", f"{task} MAP", *["of each seed"] * seeds, "95 %", way, f"{task} AUC", "95 %"]]
     for row in found["rows"].values():
         get = {key.removeprefix(f"{task}_"): value for key, value in row.items()}
         if task != "class":
@@ -42,12 +43,13 @@ def table(found, task="temporal"):
         else:
             pixels = found["rows"].get("pixels", {}).get("class_auc")
             share = f"{get['auc'] / pixels:.2f} x" if pixels else ""
-        lines.append([row["title"], _number(get["map"]), _between(get["map_95"]), share, _number(get["auc"]),
+        each = [" ".join(map(_number, get.get("map_seeds", ())))] * seeds
+        lines.append([row["title"], _number(get["map"]), *each, _between(get["map_95"]), share, _number(get["auc"]),
                       _between(get["auc_95"])])  # fmt: skip
     if task == "temporal":
         for name in ("oracle", "chance"):
             both = (_number(found[name][f"temporal_{m}"]) for m in MEASURES)
-            lines.append([name, next(both), "", "", next(both), ""])
+            lines.append([name, next(both), *[""] * seeds, "", "", next(both), ""])
     return markdown(lines)
 
 

@@ -6,6 +6,8 @@ colour-blind readers tell apart.
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from slowae import files
 
@@ -74,26 +76,39 @@ def precision_recall(rows, task, oracle=None, recall="recall: share of the scene
     return figure
 
 
+def frame_rows(rows, side=0.9):
+    """{title: frames (n, H, W, 3) uint8} -> Figure, axes: each row its frames, of width 1, side by side.
+
+    One axes for all: a grid of them takes matplotlib ten times as long.
+    """
+    columns = max(len(frames) for frames in rows.values())
+    figure = Figure(figsize=(0.8 * columns + 1.4, 0.8 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots()
+    for y, frames in enumerate(rows.values()):
+        for x, frame in enumerate(frames):
+            axes.imshow(frame, extent=(x, x + side, y + side, y), interpolation="nearest")
+    axes.set(xlim=(-0.1, columns), ylim=(len(rows), -0.1), xticks=[])
+    axes.set_yticks(side / 2 + np.arange(len(rows)), rows, fontsize=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure, axes
+
+
 def nearest_frames(frames, query, rows, scene):
     """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
 
     A solid blue border: from the query's scene; a dashed orange one: from another.
     """
-    columns = 1 + max(len(indices) for indices in rows.values())
-    figure = Figure(figsize=(0.85 * columns + 1.2, 0.95 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (name, indices) in zip(grid, rows.items(), strict=True):
-        for axes, index in zip(line, [query, *indices], strict=True):
-            axes.imshow(frames[index], interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-            right = scene[index] == scene[query]
-            for spine in axes.spines.values():
-                spine.set(color=COLOURS[0 if right else 1], linewidth=2.5, linestyle="-" if right else "--")
-        for spine in line[0].spines.values():
-            spine.set(color="black", linewidth=1, linestyle="-")
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    grid[0, 0].set_title("query", fontsize=8)
-    grid[0, 1].set_title("nearest", fontsize=8)
+    kinds = {True: ("from the same scene", "-", COLOURS[0]), False: ("from another", "--", COLOURS[1])}
+    figure, axes = frame_rows({name: frames[[query, *indices]] for name, indices in rows.items()})
+    for y, indices in enumerate(rows.values()):
+        for x, index in enumerate(indices, 1):
+            _, line, colour = kinds[bool(scene[index] == scene[query])]
+            axes.add_patch(Rectangle((x, y), 0.9, 0.9, fill=False, color=colour, linestyle=line, linewidth=2.5))
+    axes.xaxis.tick_top()
+    axes.set_xticks([0.45, 1.45], ["query", "nearest"], fontsize=8)
+    lines = [Line2D([], [], color=colour, linestyle=line, label=label) for label, line, colour in kinds.values()]
+    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from slowae.plots import COLOURS
+from slowae.plots import COLOURS, frame_rows
 
 
 def diagram():
@@ -48,17 +48,11 @@ def diagram():
 
 def scenes(rows, columns=12):
     """Figure 4: [(name, frames (N, 32, 32, 3) uint8), ...] -> each scene a row of frames, evenly spaced in time."""
-    figure = Figure(figsize=(0.75 * columns + 1.6, 0.8 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (name, frames) in zip(grid, rows, strict=True):
-        shown = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
-        for axes in line:
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        for axes, i in zip(line, shown, strict=False):
-            axes.imshow(frames[i], interpolation="nearest")
-        line[0].set_ylabel(f"{name}\n{len(frames)} frames", rotation=0, ha="right", va="center", fontsize=7)
-    return figure
+    shown = {}
+    for name, frames in rows:
+        picks = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
+        shown[f"{name}\n{len(frames)} frames"] = frames[picks]
+    return frame_rows(shown)[0]
 
 
 def grid(alphas, betas, panels):
