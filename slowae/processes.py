@@ -14,16 +14,17 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 
 from slowae.backend import require, to_device, to_host
 
-_world = None  # MPI's communicator, where there is more than one process
+_world = SimpleNamespace(rank=0, size=1)  # or MPI's, which start() finds
 
 
 def start():
-    """Join the processes that mpiexec started, if any. RuntimeError where that needs what is not installed."""
+    """Join the processes that mpiexec started, if any. RuntimeError without mpi4py, ValueError with that of another MPI."""
     global _world
     started = max(int(os.environ.get(name, 1)) for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
     if started == 1:
@@ -41,24 +42,24 @@ def start():
 
 def count():
     """How many processes there are."""
-    return _world.size if _world else 1
+    return _world.size
 
 
 def leads():
     """Is this the one that writes and speaks?"""
-    return not _world or _world.rank == 0
+    return _world.rank == 0
 
 
 def share(batch):
     """A batch's N pairs (N, ...) -> this process's N / count() of them. ValueError if that is no whole number."""
     whole = len(batch) % count() == 0
     require(whole, f"{len(batch)} pairs are no equal shares for {count()} processes; change --batch")
-    return np.split(batch, count())[_world.rank if _world else 0]
+    return np.split(batch, count())[_world.rank]
 
 
 def mean(loss, grads, stop):
     """Of every process the loss, gradients (a dict) and whether it was asked to stop -> means, and whether any was."""
-    if not _world:
+    if count() == 1:
         return loss, grads, stop
     parts = [np.array([float(loss), stop]), *(to_host(grad).ravel() for grad in grads.values())]
     mine = np.concatenate(parts, dtype=parts[1].dtype)
@@ -75,7 +76,7 @@ def leader_first():
     if not leads():
         _world.Barrier()
     yield
-    if _world and leads():
+    if leads() and count() > 1:
         _world.Barrier()
 
 
@@ -83,15 +84,15 @@ def require_agreement(text):
     """ValueError in a process whose `text` is not the leader's: means of different things would go unnoticed."""
     mine = hashlib.sha256(text.encode()).digest()
     leaders = bytearray(mine)
-    if _world:
+    if count() > 1:
         _world.Bcast(leaders)
     require(mine == leaders, f"{text} is not what the leader has: processes need one --out, and one make of machine")
 
 
 def abort(code):
     """End all processes, or the others would wait for ever. Whatever fails in all of them, the leader alone says."""
-    if _world and not leads():
+    if not leads():
         time.sleep(1)
         print(sys.stderr.getvalue(), end="", file=sys.__stderr__, flush=True)
-    if _world:
+    if count() > 1:
         _world.Abort(code)

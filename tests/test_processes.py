@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, out, *words, count=2, fault=""):
+def run(folder, out, *words, count=2, fault="0 0 nothing"):
     """The program as `count` processes -> what has become of it, within two minutes."""
     environment = os.environ | OPEN_MPI | {"PYTHONPATH": str(ROOT), "FAULT": fault}
     words = [sys.executable, __file__, *WORDS, *TRAINING, "--out", out, *map(str, words)]
@@ -98,6 +99,15 @@ def test_what_goes_wrong_in_all_is_said_once(folder):
     assert refused.stderr.count("3 pairs are no equal shares for 2 processes; change --batch") == 1
 
 
+def test_shares_are_equal_and_make_up_the_batch(monkeypatch):
+    batch, shares = np.arange(12).reshape(6, 2), []
+    for rank in range(3):
+        monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=rank, size=3))
+        shares.append(processes.share(batch))
+        assert shares[-1].shape == (2, 2)
+    np.testing.assert_array_equal(np.concatenate(shares), batch)
+
+
 def test_mpiexec_without_mpi4py_is_a_sentence(monkeypatch, capsys):
     monkeypatch.setenv("PMI_SIZE", "2")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
@@ -106,19 +116,25 @@ def test_mpiexec_without_mpi4py_is_a_sentence(monkeypatch, capsys):
 
 
 def _plant(rank, step, what):
-    """In process `rank`, in step `step`."""
-    gradients, steps = model.loss_and_gradients, iter(range(1, 10**6))
+    """In process `rank`, in step `step`. And in all: see that a batch of four pairs is shared, and who writes."""
+    gradients, steps, replace = model.loss_and_gradients, iter(range(1, 10**6)), os.replace
 
-    def faulty(*arguments):
+    def move(*paths):
+        assert processes.leads()
+        replace(*paths)
+
+    def faulty(params, x, *arguments):
+        assert len(x) == 2 * 4 / processes.count()
         if next(steps) == int(step) and processes.leads() == (rank == "0"):
             assert what != "raise", "planted"
             os.kill(os.getpid(), int(what))
-        return gradients(*arguments)
+        return gradients(params, x, *arguments)
 
     def load(state, *arguments):
         if processes.leads():
             found(state, *arguments)
 
+    os.replace = move
     if what == "blind":
         found, train._State.load = train._State.load, load
     else:
@@ -141,6 +157,5 @@ if __name__ == "__main__":
     model.init_params, whitening.fit_whitening = _in_float64(model.init_params), _in_float64(cheap_whitening)
     for name in PICTURES:
         setattr(plots, name, _nothing)
-    if os.environ["FAULT"]:
-        _plant(*os.environ["FAULT"].split())
+    _plant(*os.environ["FAULT"].split())
     program()
