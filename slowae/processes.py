@@ -24,7 +24,7 @@ _world = SimpleNamespace(rank=0, size=1)  # or MPI's, which start() finds
 
 
 def start():
-    """Join the processes that mpiexec started, if any. RuntimeError without mpi4py, ValueError with that of another MPI."""
+    """Join the processes that mpiexec started, if any. RuntimeError without mpi4py, ValueError with another MPI's."""
     global _world
     started = max(int(os.environ.get(name, 1)) for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
     if started == 1:
