@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from slowae import __version__, backend, blocks
+from slowae import __version__, backend, blocks, processes
 
 
 def number(kind, least, most):
@@ -89,6 +89,7 @@ def versions(more=()):
 def machine():
     """What a measured time holds for."""
     found = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": blocks.threads()}
+    found["processes"] = processes.count()
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
         found["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), found["cpu"])
     if backend.chosen() == "cupy":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slowae import files
+from slowae import files, processes
 from slowae.backend import array_module, require, to_device
 from slowae.blocks import map_blocks
 
@@ -74,6 +74,7 @@ def fit_whitening(frames, epsilon):
     return whitening(*principal_axes(frames), epsilon)
 
 
+@processes.leader_first()
 def kept_whitening(folder, frames, epsilon):
     """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames."""
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"

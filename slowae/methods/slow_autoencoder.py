@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from slowae import files, model, optim
+from slowae import files, model, optim, processes
 from slowae.backend import array_module, require, to_device
 from slowae.data import scenes
 from slowae.data.whitening import Whitening
@@ -85,7 +85,8 @@ def fit(data, config, run, below=None):
     x = array_module(frames).concatenate(parts) if whole else None
 
     def draw(rng):
-        picks = to_device(pairs[rng.integers(len(pairs), size=run.batch)].T.ravel())
+        drawn = pairs[rng.integers(len(pairs), size=run.batch)]
+        picks = to_device(processes.share(drawn).T.ravel())
         return x[picks] if whole else seen(here, frames[picks])
 
     learned = run.train(
