@@ -81,7 +81,7 @@ def grid(alphas, betas, panels):
 
 
 def standings(rows, kinds):
-    """{title: (x, y)}, each (value, low, high) of a difference from pixels; {title: "control", ...} -> who stands where.
+    """{title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> who stands where.
 
     x: temporal MAP above pixels, y: class AUC above pixels; lines: 95 % intervals of the differences.
     """
