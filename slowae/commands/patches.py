@@ -37,15 +37,11 @@ def learn(name, config, start, data, args, steps, bias_rate=BIAS_RATE, project=o
     """Train from the parameters `start` on data, x (2, P, D) and what is watched -> params, history; in OUT/cache."""
     x, watched = data
 
-    def draw(rng):
-        picks = to_device(rng.integers(x.shape[1], size=args.batch))
-        return x[:, picks].reshape(-1, x.shape[2])
-
     depends = {"config": asdict(config), "batch": args.batch, "x": files.checksum(to_host(x))}
     return train.fit(
         lambda params, batch, done: model.loss_and_gradients(params, batch, config),
         lambda rng: start,
-        draw,
+        patches.batches(x, args.batch),
         train.Descent(steps, args.rate, bias_rate=bias_rate, every=max(10, steps // 60), seed=args.seed),
         project=project,
         watch=lambda params: model.statistics(params, watched, config),

@@ -1,0 +1,94 @@
+"""Slow Feature Analysis (Wiskott & Sejnowski 2002): the slowest quadratic functions of a frame, in closed form.
+
+Minimise <(y_j - y'_j)^2> over adjacent frames with <y_j> = 0, <y_j^2> = 1, <y_i y_j> = 0: unit variance is what keeps
+y from being constant, decorrelation what keeps its entries from being one. Everything is float64, over blocks of
+frames, on the host; encoding is float32, on the chosen backend.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from slowae.backend import array_module, require, to_device
+from slowae.methods.controls import in_blocks
+
+BLOCK = 2000  # frames that are expanded at once
+
+
+@dataclass(frozen=True)
+class Config:
+    """Principal axes that are expanded; features kept, slowest first, fewer where x varies in fewer directions; least:
+    directions of less variance, as a share of the largest, are dropped, or whitening would make signals of noise."""
+
+    axes: int = 32
+    features: int = 64
+    least: float = 1e-6
+
+    def __post_init__(self):
+        require(min(self.axes, self.features) >= 1, f"axes and features must be at least 1: {self}")
+        require(0 < self.least < 1, f"least is a share, between 0 and 1, not {self.least}")
+
+
+def expand(u):
+    """[u_i, u_i u_j (i <= j)]: u (N, d) -> (N, d + d (d + 1) / 2)."""
+    return array_module(u).concatenate([u, *(u[:, i : i + 1] * u[:, i:] for i in range(u.shape[1]))], axis=1)
+
+
+def _mean(rows, count):
+    return sum(rows(slice(i, i + BLOCK)).sum(0) for i in range(0, count, BLOCK)) / count
+
+
+def _covariance(rows, count):
+    return sum((c := rows(slice(i, i + BLOCK))).T @ c for i in range(0, count, BLOCK)) / count
+
+
+def _sphere(covariance, least, most):
+    """S (D, d) such that S^T covariance S = I, along the `most` directions of largest variance that are not tiny."""
+    D = len(covariance)
+    variance, E = eigh(covariance, subset_by_index=(max(0, D - most), D - 1))
+    require(variance[-1] > 0, "there is nothing slow in data that are all the same")
+    kept = variance > least * variance[-1]
+    return E[:, kept] / np.sqrt(variance[kept])
+
+
+def learn(x, pairs, config):
+    """x (N, D) of any type, pairs (P, 2) of indices of adjacent rows -> params of `features`, and "slowness" (K,).
+
+    Signs are fixed: the largest weight of each feature is positive.
+    """
+    count = len(x)
+    mean = _mean(lambda b: x[b].astype(float), count)
+    axes = _sphere(_covariance(lambda b: x[b] - mean, count), config.least, config.axes)
+
+    def expanded(index):
+        return expand((x[index] - mean) @ axes)
+
+    centre = _mean(expanded, count)
+    sphere = _sphere(_covariance(lambda b: expanded(b) - centre, count), config.least, len(centre))
+
+    def moved(b):
+        return (expanded(pairs[b, 0]) - expanded(pairs[b, 1])) @ sphere
+
+    last = min(config.features, sphere.shape[1]) - 1
+    slowness, R = eigh(_covariance(moved, len(pairs)), subset_by_index=(0, last))
+    weights = sphere @ R
+    weights *= np.sign(weights[np.abs(weights).argmax(0), np.arange(last + 1)])
+    return {"mean": mean, "axes": axes, "centre": centre, "weights": weights, "slowness": slowness}
+
+
+def features(params, x):
+    """x (N, D) -> y (N, K), slowest first: of mean 0 and covariance I over what was learned from."""
+    return (expand((x - params["mean"]) @ params["axes"]) - params["centre"]) @ params["weights"]
+
+
+def fit(data, config, run):
+    """SFA of whole frames."""
+    learned = learn(data.frames.reshape(len(data.frames), -1), data.pairs, config)
+    return {name: value.astype(np.float32) for name, value in learned.items()}
+
+
+def encode(params, frames):
+    """frames (N, 32, 32, 3) uint8 -> y (N, K) float32."""
+    params = to_device(params)
+    return in_blocks(lambda x: features(params, x.reshape(len(x), -1)), frames)
