@@ -65,7 +65,7 @@ def test_it_solves_the_generalised_eigenvalue_problem(seed):
     np.testing.assert_allclose(params["slowness"], expected[:6], rtol=1e-6)
 
 
-def test_blocks_do_not_matter_and_signs_are_fixed(monkeypatch):
+def test_neither_blocks_nor_the_unit_of_x_matter_and_signs_are_fixed(monkeypatch):
     x, pairs = noise(0)
     whole, again = (learn(x, pairs, Config(features=5)) for _ in range(2))
     monkeypatch.setattr(sfa, "BLOCK", 77)
@@ -73,6 +73,8 @@ def test_blocks_do_not_matter_and_signs_are_fixed(monkeypatch):
     for name, value in whole.items():
         np.testing.assert_array_equal(value, again[name])
         np.testing.assert_allclose(parts[name], value, rtol=1e-6, atol=1e-8 * np.abs(value).max())
+    tiny = features(learn(1e-6 * x, pairs, Config(features=5)), 1e-6 * x)
+    np.testing.assert_allclose(tiny, features(whole, x), atol=1e-6)
     weights = whole["weights"]
     assert (weights.max(0) == np.abs(weights).max(0)).all()
 
@@ -88,7 +90,9 @@ def test_directions_that_hardly_vary_are_dropped():
 
 def test_equal_to_a_peers():
     peer = pytest.importorskip("sksfa")
-    x, pairs = noise(2)
+    x, _ = noise(2)
+    x = np.concatenate([x, x[::-1]])  # there and back, for it takes the mean of the differences away
+    pairs = in_order(len(x))
     q = expand((x - x.mean(0)) / x.std(0))
     expected = peer.SFA(n_components=6).fit_transform(q)
     found = features(learn(x, pairs, Config(features=6, least=1e-12)), x)
