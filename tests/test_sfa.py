@@ -111,6 +111,24 @@ def test_the_row_is_the_analysis_of_whole_frames():
     np.testing.assert_allclose(z.T @ z / 120, np.eye(8), atol=1e-3)
 
 
+@given(seeds)
+def test_features_are_sums_of_the_energies_of_their_filters(seed):
+    """Of as many as there are axes, orthogonal; the even part, y(x) + y(-x), is all in them, strongest first."""
+    x, pairs = noise(seed)
+    params = learn(x, pairs, Config(features=3, least=1e-12))
+    V = sfa.filters(params, 4)
+    steps = np.random.default_rng(seed).standard_normal((50, 4))
+    even = sum(
+        features(params, params["mean"] + sign * steps) - features(params, params["mean"][None]) for sign in (-1, 1)
+    )
+    for j in range(3):
+        energies = (steps @ V[:, 4 * j : 4 * j + 4]) ** 2
+        strength, *_ = np.linalg.lstsq(energies, even[:, j])
+        np.testing.assert_allclose(energies @ strength, even[:, j], rtol=1e-6, atol=1e-8 * np.abs(even).max())
+        assert (np.diff(np.abs(strength)) <= 1e-9 * np.abs(strength).max()).all()
+    np.testing.assert_array_equal(sfa.filters(params, 2)[:, 2:4], V[:, 4:6])
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

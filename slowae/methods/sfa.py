@@ -82,6 +82,20 @@ def features(params, x):
     return (expand((x - params["mean"]) @ params["axes"]) - params["centre"]) @ params["weights"]
 
 
+def filters(params, count):
+    """Each feature as energies of filters: y = c + l . x + sum_j s_j (v_j . x)^2 -> its `count` v of largest |s_j|.
+
+    (D, K count), strongest first; of unit norm on the principal axes.
+    """
+    axes, found = params["axes"], []
+    for weights in params["weights"].T:
+        form = np.zeros((axes.shape[1], axes.shape[1]))
+        form[np.triu_indices_from(form)] = weights[len(form) :]
+        strength, V = np.linalg.eigh(form + form.T)
+        found.append(V[:, np.argsort(-np.abs(strength), kind="stable")[:count]])
+    return axes @ np.concatenate(found, axis=1)
+
+
 def fit(data, config, run):
     """SFA of whole frames."""
     learned = learn(data.frames.reshape(len(data.frames), -1), data.pairs, config)
