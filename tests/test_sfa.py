@@ -132,7 +132,7 @@ def test_features_are_sums_of_the_energies_of_their_filters(seed):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: learn(np.full((5, 3), 7.0), in_order(5), Config()), "there is nothing slow in data that are all the"),
+        (lambda: learn(np.full((5, 3), 7.0), in_order(5), Config()), "the data to whiten are all the same"),
         (lambda: Config(axes=0), "must be at least 1"),
         (lambda: Config(least=1.0), "between 0 and 1, not 1"),
     ],

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from slowae.backend import array_module, require, to_device
+from slowae.data.whitening import covariance, sphere
 from slowae.methods.controls import in_blocks
 
 BLOCK = 2000  # frames that are expanded at once
@@ -39,19 +40,6 @@ def _mean(rows, count):
     return sum(rows(slice(i, i + BLOCK)).sum(0) for i in range(0, count, BLOCK)) / count
 
 
-def _covariance(rows, count):
-    return sum((c := rows(slice(i, i + BLOCK))).T @ c for i in range(0, count, BLOCK)) / count
-
-
-def _sphere(covariance, least, most):
-    """S (D, d) such that S^T covariance S = I, along the `most` directions of largest variance that are not tiny."""
-    D = len(covariance)
-    variance, E = eigh(covariance, subset_by_index=(max(0, D - most), D - 1))
-    require(variance[-1] > 0, "there is nothing slow in data that are all the same")
-    kept = variance > least * variance[-1]
-    return E[:, kept] / np.sqrt(variance[kept])
-
-
 def learn(x, pairs, config):
     """x (N, D) of any type, pairs (P, 2) of indices of adjacent rows -> params of `features`, and "slowness" (K,).
 
@@ -59,20 +47,20 @@ def learn(x, pairs, config):
     """
     count = len(x)
     mean = _mean(lambda b: x[b].astype(float), count)
-    axes = _sphere(_covariance(lambda b: x[b] - mean, count), config.least, config.axes)
+    axes = sphere(covariance(lambda b: x[b] - mean, count, BLOCK), config.axes, config.least)
 
     def expanded(index):
         return expand((x[index] - mean) @ axes)
 
     centre = _mean(expanded, count)
-    sphere = _sphere(_covariance(lambda b: expanded(b) - centre, count), config.least, len(centre))
+    white = sphere(covariance(lambda b: expanded(b) - centre, count, BLOCK), len(centre), config.least)
 
     def moved(b):
-        return (expanded(pairs[b, 0]) - expanded(pairs[b, 1])) @ sphere
+        return (expanded(pairs[b, 0]) - expanded(pairs[b, 1])) @ white
 
-    last = min(config.features, sphere.shape[1]) - 1
-    slowness, R = eigh(_covariance(moved, len(pairs)), subset_by_index=(0, last))
-    weights = sphere @ R
+    last = min(config.features, white.shape[1]) - 1
+    slowness, R = eigh(covariance(moved, len(pairs), BLOCK), subset_by_index=(0, last))
+    weights = white @ R
     weights *= np.sign(weights[np.abs(weights).argmax(0), np.arange(last + 1)])
     return {"mean": mean, "axes": axes, "centre": centre, "weights": weights, "slowness": slowness}
 

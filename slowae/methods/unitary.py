@@ -12,6 +12,7 @@ import numpy as np
 from slowae import files, layers
 from slowae.backend import array_module, require, to_device
 from slowae.data import patches
+from slowae.data.whitening import covariance, sphere
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods import subspace
 from slowae.methods.controls import fit_zca
@@ -58,18 +59,17 @@ def project(params):
     params["U"][...] = P @ Q
 
 
-def principal_sphere(x, most):
-    """Pairs of patches x (2, P, D) -> S (D, d): covariance I of x S, along the d = min(most, D) leading axes."""
-    rows = x.reshape(-1, x.shape[2]).astype(float)
-    variance, E = np.linalg.eigh(rows.T @ rows / len(rows))
-    variance, E = variance[-most:], E[:, -most:]
-    require(variance[0] > 1e-10 * variance[-1], f"these patches vary in fewer than {len(variance)} directions")
-    return E / np.sqrt(variance)
+def principal_sphere(x, units):
+    """Pairs of patches x (2, P, D) -> S (D, units): covariance I of x S, along the leading principal axes."""
+    rows = x.reshape(-1, x.shape[2])
+    S = sphere(covariance(lambda b: rows[b].astype(float), len(rows), block=5000), units, least=1e-10)
+    require(S.shape[1] == units, f"these patches vary in {S.shape[1]} directions, fewer than {units}; use more of them")
+    return S
 
 
 def learn(x, units, config, run):
     """Pairs of whitened patches x (2, P, D) on the host, of mean 0 -> filters W = S U (D, units), by run.train."""
-    sphere = principal_sphere(x, units)
+    S = principal_sphere(x, units)
 
     def start(rng):
         return {"U": np.linalg.qr(rng.standard_normal((units, units)))[0]}
@@ -81,13 +81,13 @@ def learn(x, units, config, run):
     learned = run.train(
         loss,
         start,
-        patches.batches(to_device(x @ sphere), config.batch),
+        patches.batches(to_device(x @ S), config.batch),
         {"config": asdict(config), "x": files.checksum(x)},
         project=project,
         optimizer="adam",
         rate=config.rate,
     )
-    return sphere @ learned["U"]
+    return S @ learned["U"]
 
 
 def fit(data, config, run):
