@@ -128,6 +128,16 @@ def group_slowness(z):
     return np.divide(change, mean, out=np.full_like(change, np.inf), where=mean > 0)
 
 
+def delta(z):
+    """z (2N, K), all z_t, then all z_t' -> <(z_t - z_t')^2> / var z of each entry (K,); 2 where t tells nothing of t'.
+
+    Of Wiskott and Sejnowski (2002): no scale and no offset matters, so codes of any kind compare; inf if constant.
+    """
+    require(len(z) and len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
+    change, variance = ((z[: len(z) // 2] - z[len(z) // 2 :]) ** 2).mean(0), z.var(0)
+    return np.divide(change, variance, out=np.full_like(change, np.inf), where=variance > 0)
+
+
 def linear_map(z, angles, fit, on):
     """Best linear map z (N, 2) -> angles (N, 2), fitted on the views `fit` and judged `on` others.
 

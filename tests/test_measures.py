@@ -148,6 +148,11 @@ def test_slowness_of_entries_by_a_loop():
         for i in range(6)
     ]
     np.testing.assert_allclose(measures.group_slowness(z), expected)
+    expected = [
+        sum((z[n, i] - z[n + 5, i]) ** 2 for n in range(5)) / 5 / np.var(z[:, i]) if z[:, i].any() else np.inf
+        for i in range(6)
+    ]
+    np.testing.assert_allclose(measures.delta(3 * z - 7), expected)
 
 
 # The plane

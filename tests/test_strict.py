@@ -53,8 +53,9 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 
 
 @BOTH
-def test_the_rows_of_eq_2(by, tmp_path, monkeypatch):
-    """Layer 2 upon layer 1, from bytes to codes, in small."""
+@pytest.mark.parametrize("name", ["layer2", "sfa", "subspace", "unitary"])
+def test_rows(name, by, monkeypatch):
+    """From bytes to codes, in small; layer 2 upon layer 1."""
     monkeypatch.setattr(slow_autoencoder, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
@@ -62,8 +63,8 @@ def test_the_rows_of_eq_2(by, tmp_path, monkeypatch):
 
     def run():
         data = methods.Data(*windows([film]), whiten, [film])
-        row = methods.METHODS["layer2"]
-        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name="layer2"))
+        row = methods.METHODS[name]
+        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name=name))
         return params | {"z": row.encode(params, frames)}
 
     on_both(run, by, monkeypatch)

@@ -14,7 +14,7 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet
+from slowae.methods import controls, convnet, sfa, subspace, unitary
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -125,6 +125,9 @@ METHODS = {
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
     "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
     "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
+    "sfa": Method("slow feature analysis", sfa.fit, sfa.encode, sfa.Config()),
+    "subspace": Method("slow subspaces", subspace.fit, subspace.encode, subspace.Config()),
+    "unitary": Method("unitary pairs", unitary.fit, unitary.encode, unitary.Config()),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
 }
