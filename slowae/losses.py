@@ -1,4 +1,4 @@
-"""The terms of Eq. 1 and Eq. 2, and the supervised loss, each as its value and its gradient.
+"""The terms of Eq. 1, of Eq. 2 and of Section 6, and the supervised loss, each as its value and its gradient.
 
 drlim is the mean over pairs. The others are sums; `model` and `convnet` divide by the number of pairs, or images.
 """
