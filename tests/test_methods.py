@@ -125,6 +125,17 @@ def test_layer_2_is_trained_on_the_frozen_standardised_code_of_layer_1():
         np.testing.assert_allclose(two[name], value, atol=2e-6)
 
 
+@pytest.mark.parametrize("row", ["random", "random2"])
+def test_what_a_layer_sees_is_kept_where_it_fits_and_else_made_again(row, monkeypatch):
+    data, picks = make_data(), np.array([9, 2, 2])
+    params = Run().fitted(row, data)
+    for kept in (2**29, 0):
+        monkeypatch.setattr(eq2, "KEPT", kept)
+        x = to_host(eq2.layer_input(params, data.frames)(to_device(picks)))
+        expected = to_host(eq2.seen(to_device(params), to_device(data.frames[picks])))
+        np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_acceleration_is_learned_from_triplets():
     """One step of Adam again, by hand."""
     data, run = make_data(), Run(steps=1, batch=2, rate=1e-4, seed=3, bias_rate=0.1)
