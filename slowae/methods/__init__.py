@@ -14,8 +14,7 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet
-from slowae.methods import drlim_convolutional as drlim
+from slowae.methods import controls, convnet, drlim_convolutional
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -135,7 +134,7 @@ METHODS = {
     "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
     "group_sparse": Method("group sparsity", eq2.fit, eq2.encode, GROUP_SPARSE),
     "acceleration": Method("acceleration", eq2.fit, eq2.encode, replace(FIRST, beta=0.0, acceleration=2.0)),
-    "drlim1": Method("DrLIM", drlim.fit, eq2.encode, drlim.Config(margin=10.0)),
+    "drlim1": Method("DrLIM", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(margin=10.0)),
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
     "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
     "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
@@ -145,7 +144,9 @@ METHODS = {
         eq2.encode,
         replace(GROUP_SPARSE, group=1, size=4),
     ),
-    "drlim2": Method("DrLIM, 2 layers", drlim.fit, eq2.encode, drlim.Config(margin=10.0, layers=2)),
+    "drlim2": Method(
+        "DrLIM, 2 layers", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(margin=10.0, layers=2)
+    ),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
 }
