@@ -127,6 +127,32 @@ def test_layer_2_is_trained_on_the_frozen_standardised_code_of_layer_1():
         np.testing.assert_allclose(two[name], value, atol=2e-6)
 
 
+@pytest.mark.parametrize("row", ["random", "random2"])
+def test_what_a_layer_sees_is_kept_where_it_fits_and_else_made_again(row, monkeypatch):
+    data, picks = make_data(), np.array([9, 2, 2])
+    params = Run().fitted(row, data)
+    for kept in (2**29, 0):
+        monkeypatch.setattr(eq2, "KEPT", kept)
+        x = to_host(eq2.layer_input(params, data.frames)(to_device(picks)))
+        expected = to_host(eq2.seen(to_device(params), to_device(data.frames[picks])))
+        np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_acceleration_is_learned_from_triplets():
+    """One step of Adam again, by hand."""
+    data, run = make_data(), Run(steps=1, batch=2, rate=1e-4, seed=3, bias_rate=0.1)
+    found = run.fitted("acceleration", data)
+    rng = np.random.default_rng(3)
+    params = to_device(model.init_params(rng, (9, 9, 3, 64)))
+    picks = data.triplets[rng.integers(len(data.triplets), size=2)]
+    x = to_device(data.whiten(data.frames[picks.T.ravel()]))
+    _, grads = model.loss_and_gradients(params, x, METHODS["acceleration"].config, 0.0)
+    optim.adam(params, grads, optim.init_moments(params), 1e-4, bias_rate=0.1)
+    optim.project(params)
+    for name, value in to_host(params).items():
+        np.testing.assert_allclose(found[name], value, atol=2e-6)
+
+
 def test_random_rows_are_the_start_of_training_and_patches_are_of_the_frames():
     data, run = make_data(), Run(seed=3, steps=1, batch=1, rate=1e-12)
     start = model.init_params(np.random.default_rng(3), (9, 9, 3, 64))
@@ -151,6 +177,16 @@ def test_pairs_of_longer_windows_are_those_of_pairs(T):
     assert two.windows.shape[1] == 2 and many.windows.shape[1] == T
     np.testing.assert_array_equal(many.pairs, two.pairs)
     assert (np.diff(two.pairs) == 2).all() and not ((two.pairs[:, 0] < 9) & (two.pairs[:, 1] >= 9)).any()
+
+
+@pytest.mark.parametrize("T", [2, 3, 4])
+def test_triplets_are_chained_from_pairs(T):
+    """Whatever the windows, those of three frames; none crosses a scene."""
+    parts = [Scene("a", i, 2, 0, shot(i, n)) for i, n in enumerate((9, 12))]
+    np.testing.assert_array_equal(Data(*windows(parts, T), None).triplets, windows(parts, 3)[1])
+    short = Data(*windows([Scene("a", i, 2, 0, shot(i, 4)) for i in range(2)]), None)
+    with pytest.raises(ValueError, match="no three frames follow one another: give longer videos"):
+        short.triplets  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from strict import Strict, in_use
 from slowae import backend, conv, conv_fourier, methods, model, optim, train
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
-from slowae.methods import slow_autoencoder
+from slowae.methods import drlim_convolutional, slow_autoencoder
 
 BOTH = pytest.mark.parametrize("by", [conv, conv_fourier], ids=lambda module: module.__name__)
 
@@ -53,10 +53,11 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 
 
 @BOTH
-@pytest.mark.parametrize("name", ["layer2", "sfa", "subspace", "unitary"])
-def test_rows(name, by, monkeypatch):
-    """From bytes to codes, in small; layer 2 upon layer 1."""
-    monkeypatch.setattr(slow_autoencoder, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
+@pytest.mark.parametrize("name", "layer2 group_sparse2 acceleration drlim2 sfa subspace unitary".split())
+def test_rows(by, name, monkeypatch):
+    """Layer 2 upon layer 1, or with it, from bytes to codes, in small."""
+    for module in (slow_autoencoder, drlim_convolutional):
+        monkeypatch.setattr(module, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
     whiten = Whitening(frames.mean(0).ravel().astype(np.float32), np.eye(192, dtype=np.float32) / 70)

@@ -14,11 +14,12 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet, sfa, subspace, unitary
+from slowae.methods import controls, convnet, drlim_convolutional, sfa, subspace, unitary
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
 FIRST, SECOND = Config(rise=0.25), Config(group=1, size=4, rise=0.25)
+GROUP_SPARSE = replace(FIRST, alpha=0.0, beta=0.0, group_sparsity=1.0)
 
 
 class Data(NamedTuple):
@@ -43,6 +44,15 @@ class Data(NamedTuple):
         require(good, f"windows must be (P, T) indices of {len(self.frames)} frames, one or more, T = 2 or more")
         adjacent = np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1)
         return np.unique(adjacent, axis=0)
+
+    @property
+    def triplets(self):
+        """Every three frames that follow one another (P, 3), chained from pairs. ValueError where there are none."""
+        pairs, after = self.pairs, np.full(len(self.frames), -1)
+        after[pairs[:, 0]] = pairs[:, 1]
+        third = after[pairs[:, 1]]
+        require((third >= 0).any(), "no three frames follow one another: give longer videos, or more frames a second")
+        return np.column_stack([pairs, third])[third >= 0]
 
     @property
     def checksum(self):
@@ -122,12 +132,24 @@ METHODS = {
     "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0)),
     "beta0": Method("beta = 0", eq2.fit, eq2.encode, replace(FIRST, beta=0.0)),
     "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
+    "group_sparse": Method("group sparsity", eq2.fit, eq2.encode, GROUP_SPARSE),
+    "acceleration": Method("acceleration", eq2.fit, eq2.encode, replace(FIRST, beta=0.0, acceleration=2.0)),
+    "drlim1": Method("DrLIM", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(margin=10.0)),
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
     "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
     "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
     "sfa": Method("slow feature analysis", sfa.fit, sfa.encode, sfa.Config()),
     "subspace": Method("slow subspaces", subspace.fit, subspace.encode, subspace.Config()),
     "unitary": Method("unitary pairs", unitary.fit, unitary.encode, unitary.Config()),
+    "group_sparse2": Method(
+        "group sparsity, 2 layers",
+        partial(eq2.fit, below="group_sparse"),
+        eq2.encode,
+        replace(GROUP_SPARSE, group=1, size=4),
+    ),
+    "drlim2": Method(
+        "DrLIM, 2 layers", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(margin=10.0, layers=2)
+    ),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
 }
