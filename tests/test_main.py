@@ -167,7 +167,7 @@ def test_a_lost_stream_loses_no_run(films, tmp_path, shell):
 LITTLE = """
 import importlib, os, signal, sys, warnings
 import numpy as np
-import scipy.fft, scipy.integrate
+import scipy.fft
 
 class Block:
     def find_spec(self, name, path=None, target=None):
