@@ -5,7 +5,6 @@ can fail, and a unit that is noise gets numbers too, which scatter within its gr
 """
 
 import numpy as np
-from scipy import fft
 
 from slowae.backend import require, require_floats
 
@@ -32,14 +31,14 @@ def measure(W, group=4):
     require(W.ndim == 3 and W.shape[0] == W.shape[1], f"units must be (S, S, K), not {W.shape}")
     require(W.shape[2] % group == 0, f"{W.shape[2]} units do not divide into groups of {group}")
     S, _, K = W.shape
-    spectrum = fft.fft2(W.transpose(2, 0, 1).astype(np.float32), (PADDED, PADDED))
+    spectrum = np.fft.fft2(W.transpose(2, 0, 1).astype(np.float32), (PADDED, PADDED))
     power = np.abs(spectrum[:, :, : PADDED // 2]) ** 2
-    f = fft.fftfreq(PADDED)
+    f = np.fft.fftfreq(PADDED)
     y, x = _peak(power)
     frequency = np.hypot(f[y], f[x])
 
     side = f[y][:, None, None] * f[:, None] + f[x][:, None, None] * f
-    e = np.abs(fft.ifft2(spectrum * (1 + np.sign(side)).astype(np.float32))[:, :S, :S]) ** 2
+    e = np.abs(np.fft.ifft2(spectrum * (1 + np.sign(side)).astype(np.float32))[:, :S, :S]) ** 2
     total, places = e.sum((1, 2)), np.arange(S)
 
     shared_y, shared_x = (i.repeat(group) for i in _peak(power.reshape(-1, group, *power.shape[1:]).sum(1)))

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from slowae import files, measures, plots, retrieval
+from slowae import files, measures, retrieval
 from slowae.backend import chosen
 from slowae.commands import machine, peak_mb, versions
 from slowae.methods import METHODS, convnet
@@ -118,6 +118,8 @@ def results(rows, folds, parted, images, settings, start):
 
 def write(out, found, rows, fold, images):
     """results.json, learned.npz and the pictures, into `out`."""
+    from slowae import plots  # here: Matplotlib takes longer to import than all the rest
+
     titles = {name: METHODS[name].title for name in rows}
     banks = {
         name: {key: row.params[key] for key in ("W_e", "b_e", "W_d") if key in row.params} for name, row in rows.items()
