@@ -49,7 +49,7 @@ def test_gradients_through_all_layers(layers, seed):
     config = Config(margin=float(np.median(apart)) + 0.01, layers=layers)
     assume(np.abs(apart - config.margin).min() > 1e-3 and apart.min() > 1e-2)
     loss, grads = on_device(params, batch, config)
-    assert loss == pytest.approx(float(drlim(z[first], z[second], near, config.margin)[0]))
+    assert loss == pytest.approx(float(drlim(z[first], z[second], near, config.margin, config.squared)[0]))
     assume(min(np.abs(grad).max() for grad in grads.values()) > 1e-4)  # a silent network is flat
     check_gradients(
         lambda **params: on_device(params, batch, config),
@@ -81,7 +81,7 @@ def test_the_constant_code_pays_the_margin_for_every_far_pair_and_a_spread_one_n
     first, second, near = np.array([0, 2, 0, 1, 0]), np.array([1, 3, 2, 3, 3]), np.arange(5) < 2
     apart = np.linalg.norm(np.subtract(*codes(params, x[1:3])))
     constant = {name: np.zeros_like(value) for name, value in params.items()}
-    config = Config(margin=float(apart) / 2, layers=2)
+    config = Config(margin=float(apart) / 2, layers=2, squared=False)
     assert on_device(constant, (x, first, second, near), config)[0] == pytest.approx(config.margin * 3 / 5)
     assert on_device(params, (x, first, second, near), config)[0] == 0
 
@@ -107,7 +107,8 @@ def test_a_row_is_the_network_that_training_saw(layers, tmp_path):
     z = METHODS[f"drlim{layers}"].encode(params, data.frames[:3])
     np.testing.assert_allclose(z.reshape(3, -1), codes(learned, data.whiten(data.frames[:3])), rtol=1e-4, atol=1e-4)
     last = base.histories[base.name][-1]
-    assert last["loss"] < 0.9 * config.margin * config.far / (1 + config.far) and last["far"] > 1.5 * last["near"]
+    constant = config.margin**2 / 2 * config.far / (1 + config.far)
+    assert last["loss"] < 0.9 * constant and last["far"] > 1.5 * last["near"]
     fit(data._replace(windows=data.windows[1:]), config, base)
     for other in (replace(config, margin=21.0), replace(config, near=3), replace(config, far=3), config):
         again = fit(data, other, base)
@@ -127,4 +128,4 @@ def test_a_row_is_the_network_that_training_saw(layers, tmp_path):
 )
 def test_one_sentence_for_what_cannot_be(bad, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Config(**{"margin": 1.0} | bad)
+        Config(**bad)

@@ -19,7 +19,6 @@ from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
 FIRST, SECOND = Config(rise=0.25), Config(group=1, size=4, rise=0.25)
-GROUP_SPARSE = replace(FIRST, alpha=0.0, beta=0.0, group_sparsity=1.0)
 
 
 class Data(NamedTuple):
@@ -132,9 +131,11 @@ METHODS = {
     "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0)),
     "beta0": Method("beta = 0", eq2.fit, eq2.encode, replace(FIRST, beta=0.0)),
     "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
-    "group_sparse": Method("group sparsity", eq2.fit, eq2.encode, GROUP_SPARSE),
+    "group_sparse": Method(
+        "group sparsity", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0, beta=0.0, group_sparsity=8.0)
+    ),
     "acceleration": Method("acceleration", eq2.fit, eq2.encode, replace(FIRST, beta=0.0, acceleration=2.0)),
-    "drlim1": Method("DrLIM", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(margin=10.0)),
+    "drlim1": Method("DrLIM", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config()),
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
     "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
     "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
@@ -145,11 +146,9 @@ METHODS = {
         "group sparsity, 2 layers",
         partial(eq2.fit, below="group_sparse"),
         eq2.encode,
-        replace(GROUP_SPARSE, group=1, size=4),
+        replace(SECOND, alpha=0.0, beta=0.0, group_sparsity=2.0),
     ),
-    "drlim2": Method(
-        "DrLIM, 2 layers", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(margin=10.0, layers=2)
-    ),
+    "drlim2": Method("DrLIM, 2 layers", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(layers=2)),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
 }

@@ -20,11 +20,11 @@ from slowae.methods.slow_autoencoder import FILTERS, POOLS, layer_input, seen, w
 
 @dataclass(frozen=True)
 class Config:
-    """Eq. 1's margin, in units of z, and form; layers; a batch's near pairs, and far pairs for each of them."""
+    """Layers; Eq. 1's margin, in units of z, and form; a batch's near pairs, and far pairs for each of them."""
 
-    margin: float
     layers: int = 1
-    squared: bool = False
+    margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
+    squared: bool = True
     near: int = 8
     far: int = 10
 
