@@ -7,7 +7,7 @@ from strict import Strict, in_use
 from slowae import backend, conv, conv_fourier, methods, model, optim, train
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
-from slowae.methods import slow_autoencoder
+from slowae.methods import pooled_decoder, slow_autoencoder
 
 BOTH = pytest.mark.parametrize("by", [conv, conv_fourier], ids=lambda module: module.__name__)
 
@@ -53,8 +53,9 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 
 
 @BOTH
-def test_the_rows_of_eq_2(by, tmp_path, monkeypatch):
-    """Layer 2 upon layer 1, from bytes to codes, in small."""
+@pytest.mark.parametrize("name", ["layer2", "wavelets", "pooled_decoder2"])
+def test_the_rows_of_eq_2(name, by, monkeypatch):
+    """Layer 2 upon layer 1, and a decoder upon both, from bytes to codes, in small."""
     monkeypatch.setattr(slow_autoencoder, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
@@ -62,9 +63,10 @@ def test_the_rows_of_eq_2(by, tmp_path, monkeypatch):
 
     def run():
         data = methods.Data(*windows([film]), whiten, [film])
-        row = methods.METHODS["layer2"]
-        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name="layer2"))
-        return params | {"z": row.encode(params, frames)}
+        row = methods.METHODS[name]
+        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name=name))
+        errors = pooled_decoder.errors(params, frames, whole=True) if "W_q" in params else {}
+        return params | {"z": row.encode(params, frames), "errors": np.array([*errors.values()])}
 
     on_both(run, by, monkeypatch)
 

@@ -14,7 +14,7 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet
+from slowae.methods import controls, convnet, pooled_decoder, wavelets
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -119,12 +119,22 @@ METHODS = {
     "colour_histogram": Method("colour histogram", controls.nothing, controls.colour_histogram),
     "random": Method("random weights", eq2.fit_random, eq2.encode, FIRST),
     "random_patches": Method("random patches as filters", eq2.fit_patches, eq2.encode, FIRST),
+    "wavelets": Method("wavelets", wavelets.fit, eq2.encode, FIRST),
     "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0)),
     "beta0": Method("beta = 0", eq2.fit, eq2.encode, replace(FIRST, beta=0.0)),
     "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
     "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
     "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
+    "pooled_decoder": Method(
+        "decoded from layer 1", pooled_decoder.fit, pooled_decoder.encode, pooled_decoder.Config()
+    ),
+    "pooled_decoder2": Method(
+        "decoded from layer 2",
+        partial(pooled_decoder.fit, below="layer2"),
+        pooled_decoder.encode,
+        pooled_decoder.Config(filter=3),
+    ),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
 }
