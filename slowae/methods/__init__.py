@@ -14,7 +14,7 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet, pooled_decoder, wavelets
+from slowae.methods import coherent, controls, convnet, pooled_decoder, wavelets
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -137,5 +137,14 @@ METHODS = {
     ),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
+    "few_labels": Method("1,000 labels, layer 2", coherent.fit, eq2.encode, coherent.Config(weight=0.0)),
+    "coherent": Method("1,000 labels and film, layer 2", coherent.fit, eq2.encode, coherent.Config()),
 }
-LABELLED = {"zca_own", "zca_tuned_classes", "supervised1", "supervised2"}  # rows that learn from Data.labelled
+LABELLED = {
+    "zca_own",
+    "zca_tuned_classes",
+    "supervised1",
+    "supervised2",
+    "few_labels",
+    "coherent",
+}  # rows that learn from Data.labelled

@@ -99,7 +99,7 @@ def _down(params, x_hat):
     """What a row sees -> the whitened frames: of a second layer through the decoder of the first one's code."""
     if "centre" not in params:
         return x_hat
-    return decode(eq2.below(params), (x_hat * params["scale"] + params["centre"]).clip(0))
+    return decode(eq2.first_layer(params), (x_hat * params["scale"] + params["centre"]).clip(0))
 
 
 def decode(params, z):

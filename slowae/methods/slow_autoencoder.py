@@ -21,8 +21,8 @@ KEPT = 2**29  # bytes of what a layer sees of its frames: as much is kept, and m
 POOLS = model.Config(group=4, size=2), model.Config(group=1, size=4)
 
 
-def below(params):
-    """The parameters "below/..." of a second layer, under the names that they have in a first one."""
+def first_layer(params):
+    """The parameters of a second layer that belong to the first, under the names that they had there."""
     return {name.removeprefix("below/"): value for name, value in params.items() if name.startswith("below/")}
 
 
@@ -31,7 +31,7 @@ def seen(params, frames):
     x = Whitening(params["mean"], params["matrix"])(frames)
     if "centre" not in params:
         return x
-    return (model.encode(below(params), x, POOLS[0]) - params["centre"]) / params["scale"]
+    return (model.encode(first_layer(params), x, POOLS[0]) - params["centre"]) / params["scale"]
 
 
 def moments(z):
