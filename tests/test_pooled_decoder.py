@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from strategies import pooled_shapes, seeds
 from test_methods import make_data
+from tiny import cheap, compare, write_films  # noqa: F401
 
 from slowae import conv, layers, model
 from slowae.backend import to_device, to_host
@@ -135,6 +136,16 @@ def test_rows_upon_both_layers():
     codes = conv.decode_forward(z.repeat(4, 1).repeat(4, 2) / 4, params["W_d"])[0] * params["scale"] + params["centre"]
     expected = pooled_decoder.decode(to_device(first), to_device(codes.clip(0)))
     np.testing.assert_allclose(METHODS["pooled_decoder2"].encode(params | start, some), expected, atol=1e-3)
+
+
+def test_compare_says_how_well_it_decodes(cheap, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(write_films(tmp_path / "films").parent)
+    found = compare("--methods", "layer1", "pooled_decoder")["rows"]
+    decoded = found["pooled_decoder"]["decoded"]
+    assert decoded["ceiling"] < min(decoded["learned"], decoded["floor"])
+    said = "decoded from layer 1, error as a share of the frames' variance: ceiling"
+    assert f"{said} {decoded['ceiling']:.3f}, learned" in (tmp_path / "out" / "table.md").read_text()
+    assert "units" in found["layer1"] and "units" not in found["pooled_decoder"]  # they are layer 1's own
 
 
 def test_an_even_filter_is_refused():
