@@ -148,8 +148,8 @@ def fit(data, config, run, told=None, film=None, loss=loss_and_gradients):
     """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
     No film takes part: images are whitened with their own statistics, and so are films when they are encoded. The last
-    fiftieth of the images is not learned from: the history has the accuracy on it. `coherent` learns otherwise: told:
-    the images whose labels count; film(rng, whitened) -> what of film `loss` sees beside them.
+    fiftieth of the images is not learned from: the history has the accuracy on it. For `coherent`, told: the images it
+    learns from, where not all others; film(rng, whitened): what `loss` is given beside x and labels.
     """
     images, labels = data.images()
     inputs, count = fit_zca_own(data, None, run), learned_from(images)
