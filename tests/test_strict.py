@@ -7,7 +7,7 @@ from strict import Strict, in_use
 from slowae import backend, conv, conv_fourier, methods, model, optim, train
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
-from slowae.methods import pooled_decoder, slow_autoencoder
+from slowae.methods import coherent, convnet, pooled_decoder, slow_autoencoder
 
 BOTH = pytest.mark.parametrize("by", [conv, conv_fourier], ids=lambda module: module.__name__)
 
@@ -69,6 +69,22 @@ def test_the_rows_of_eq_2(name, by, monkeypatch):
         return params | {"z": row.encode(params, frames), "errors": np.array([*errors.values()])}
 
     on_both(run, by, monkeypatch)
+
+
+def test_the_network_of_few_labels_and_film(monkeypatch):
+    rng = np.random.default_rng(0)
+    film = Scene("film", 0, 1, 0, rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8))
+    images = rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8), np.arange(50) % 10
+    inputs = {"mean": np.full(3072, 128, np.float32), "matrix": np.eye(3072, dtype=np.float32) / 70}
+    monkeypatch.setattr(convnet, "fit_zca_own", lambda *_: inputs)
+    config = coherent.Config(epochs=3, batch=10, labels=10, hidden=8, near=2, blocks=1)
+
+    def run():
+        data = methods.Data(*windows([film]), None, labelled=images)
+        params = coherent.fit(data, config, methods.Run())
+        return params | {"accuracy": np.array(convnet.image_accuracy(params, *images))}
+
+    on_both(run, conv_fourier, monkeypatch)
 
 
 def test_it_refuses_host_arrays():
