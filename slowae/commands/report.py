@@ -8,7 +8,7 @@ import numpy as np
 from slowae import files, measures, retrieval
 from slowae.backend import chosen
 from slowae.commands import machine, peak_mb, versions
-from slowae.methods import METHODS, convnet
+from slowae.methods import METHODS, convnet, pooled_decoder
 from slowae.methods import slow_autoencoder as eq2
 
 MEASURES = ("map", "auc")
@@ -66,7 +66,10 @@ def _learned(name, row, fold, images, seed):
     params, config = row.params, METHODS[name].config
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
     said = {"title": METHODS[name].title, "seconds": round(row.seconds, 1), "parameters": numbers}
-    if "W_d" in params:
+    if "W_q" in params:
+        some = fold.frames[:: -(-len(fold.frames) // 300)]
+        said["decoded"] = pooled_decoder.errors(params, some, whole=True)
+    elif "W_d" in params:
         silent = eq2.silent(params, fold.data.frames[:: -(-len(fold.data.frames) // 300)])
         said["units"] = {"silent": np.flatnonzero(silent).tolist(), "of": len(silent)}
         if config.group > 1:
@@ -125,7 +128,7 @@ def write(out, found, rows, fold, images):
         name: {key: row.params[key] for key in ("W_e", "b_e", "W_d") if key in row.params} for name, row in rows.items()
     }
     files.write_groups(out / "learned.npz", {name: bank for name, bank in banks.items() if bank})
-    shown = [n for n, row in rows.items() if row.history and "W_d" in row.params and "centre" not in row.params]
+    shown = [n for n, row in rows.items() if row.history and found["rows"][n].get("groups")]
     if shown:
         silent = {titles[n]: found["rows"][n]["units"]["silent"] for n in shown}
         plots.save(plots.filters({titles[n]: banks[n]["W_d"] for n in shown}, silent=silent), out / "filters.png")

@@ -97,6 +97,9 @@ def text(found):
             units = row["units"]
             parts.append(f"{row['title']}: {alike}active {row['last']['active']:.1%}; of {units['of']} units "
                          f"{len(units['silent'])} silent, {len(units['still'])} still as they began")  # fmt: skip
+        if "decoded" in row:
+            shares = ", ".join(f"{name} {share:.3f}" for name, share in row["decoded"].items())
+            parts.append(f"{row['title']}, error as a share of the frames' variance: {shares}")
         if "test_accuracy" in row:
             parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right")
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -14,7 +14,17 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet, drlim_convolutional, sfa, subspace, unitary
+from slowae.methods import (
+    coherent,
+    controls,
+    convnet,
+    drlim_convolutional,
+    pooled_decoder,
+    sfa,
+    subspace,
+    unitary,
+    wavelets,
+)
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -128,6 +138,7 @@ METHODS = {
     "colour_histogram": Method("colour histogram", controls.nothing, controls.colour_histogram),
     "random": Method("random weights", eq2.fit_random, eq2.encode, FIRST),
     "random_patches": Method("random patches as filters", eq2.fit_patches, eq2.encode, FIRST),
+    "wavelets": Method("wavelets", wavelets.fit, eq2.encode, FIRST),
     "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0)),
     "beta0": Method("beta = 0", eq2.fit, eq2.encode, replace(FIRST, beta=0.0)),
     "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
@@ -149,7 +160,25 @@ METHODS = {
         replace(SECOND, alpha=0.0, beta=0.0, group_sparsity=2.0),
     ),
     "drlim2": Method("DrLIM, 2 layers", drlim_convolutional.fit, eq2.encode, drlim_convolutional.Config(layers=2)),
+    "pooled_decoder": Method(
+        "decoded from layer 1", pooled_decoder.fit, pooled_decoder.encode, pooled_decoder.Config()
+    ),
+    "pooled_decoder2": Method(
+        "decoded from layer 2",
+        partial(pooled_decoder.fit, below="layer2"),
+        pooled_decoder.encode,
+        pooled_decoder.Config(filter=3),
+    ),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
     "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
+    "few_labels": Method("1,000 labels, layer 2", coherent.fit, eq2.encode, coherent.Config(weight=0.0)),
+    "coherent": Method("1,000 labels and film, layer 2", coherent.fit, eq2.encode, coherent.Config()),
 }
-LABELLED = {"zca_own", "zca_tuned_classes", "supervised1", "supervised2"}  # rows that learn from Data.labelled
+LABELLED = {
+    "zca_own",
+    "zca_tuned_classes",
+    "supervised1",
+    "supervised2",
+    "few_labels",
+    "coherent",
+}  # rows that learn from Data.labelled

@@ -21,13 +21,17 @@ KEPT = 2**29  # bytes of what a layer sees of its frames: as much is kept, and m
 POOLS = model.Config(group=4, size=2), model.Config(group=1, size=4)
 
 
+def first_layer(params):
+    """The parameters of a second layer that belong to the first, under the names that they had there."""
+    return {name.removeprefix("below/"): value for name, value in params.items() if name.startswith("below/")}
+
+
 def seen(params, frames):
     """What a row's own filters see of frames (N, 32, 32, 3), all on the backend: x (N, H, W, C)."""
     x = Whitening(params["mean"], params["matrix"])(frames)
     if "centre" not in params:
         return x
-    below = {name.removeprefix("below/"): value for name, value in params.items() if name.startswith("below/")}
-    return (model.encode(below, x, POOLS[0]) - params["centre"]) / params["scale"]
+    return (model.encode(first_layer(params), x, POOLS[0]) - params["centre"]) / params["scale"]
 
 
 def moments(z):
