@@ -12,7 +12,7 @@ from tiny import WORDS, cheap, cheap_whitening, compare, contents, process, resu
 from slowae import files, model, plots, retrieval
 from slowae.__main__ import main, parse
 from slowae.commands import compare as command
-from slowae.commands import paper
+from slowae.commands import paper, rivals
 from slowae.commands import patches as patches_command
 from slowae.data import cifar, scenes, video
 from slowae.methods import METHODS
@@ -233,9 +233,17 @@ def test_films_replaced_under_the_same_name_are_noticed(work):
 def test_two_commands_in_one_folder_do_not_disturb_one_another(work, monkeypatch):
     first, before = compare("--methods", *ROWS), contents(work / "out" / "cache")
     monkeypatch.setattr(patches_command, "UNITS", 64)
+    monkeypatch.setattr(rivals, "SHOWN", 32)
     patches = "patches --video films --out out --pairs 60 --steps 2 --batch 4 --seed 5".split()
     assert main(patches) == 0
-    assert made(before, contents(work / "out" / "cache")) == {"alpha0", "sparse", "free_norm", "free_bias"}
+    assert made(before, contents(work / "out" / "cache")) == {
+        "alpha0",
+        "sparse",
+        "free_norm",
+        "free_bias",
+        "subspace",
+        "unitary",
+    }
     monkeypatch.setattr(model, "loss_and_gradients", None)
     assert same(compare("--methods", *ROWS), first)
     assert main(patches) == 0
