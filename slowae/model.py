@@ -1,7 +1,7 @@
 """The slow feature pooling auto-encoder of Eq. 2: encode, rectify, pool; decode from before the pool.
 
-One body for the fully connected model (x (N, D), filters (D, K)) and the convolutional one (x (N, H, W, C),
-filters (F, F, C, K)). A batch holds pairs: all x_t, then all x_t'; for acceleration triplets, all x_t-1 first.
+Fully connected, x (N, D) and filters (D, K), or convolutional, x (N, H, W, C) and filters (F, F, C, K). A batch holds
+pairs: all x_t, then all x_t'; for acceleration triplets: all x_t-1, then all x_t, then all x_t+1.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ OF_Z = "beta", "group_sparsity", "acceleration"  # the weights of the terms of z
 class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
-    group_sparsity and acceleration: other terms of z, which rows have in place of slowness (Section 6; Kavukcuoglu et
-    al. 2009). rise: the share of a training over which the weights of z rise from 0 to their values.
+    group_sparsity (Kavukcuoglu et al. 2009) and acceleration (Section 6): terms of z that rows have in place of
+    slowness. rise: the share of a training over which the weights of terms of z rise from 0 to their values.
     """
 
     alpha: float = 1.0
@@ -38,10 +38,7 @@ class Config:
     def __post_init__(self):
         weights = self.alpha, self.beta, self.group_sparsity, self.acceleration
         require(all(isfinite(w) and w >= 0 for w in weights), f"weights must be finite and not negative: {weights}")
-        require(
-            not (self.beta and self.acceleration),
-            f"slowness is of pairs, acceleration of triplets: {self.beta} and {self.acceleration}, and one must be 0",
-        )
+        require(not (self.beta and self.acceleration), f"beta or acceleration must be 0, not {weights[1::2]}")
         require(self.group >= 1 and self.size >= 1, f"group and size must be at least 1: {self.group}, {self.size}")
         require(0 <= self.rise <= 1, f"beta can rise over a share of the training between 0 and 1, not {self.rise}")
         for name in ("alpha", "rise", *OF_Z):  # a float64 of NumPy would make float64 of float32
@@ -49,13 +46,8 @@ class Config:
 
     @property
     def T(self):
-        """Frames of a window: triplets for acceleration, else pairs."""
+        """Frames of a window."""
         return 3 if self.acceleration else 2
-
-    def at(self, done):
-        """The weights when the share `done` of a training lies behind."""
-        share = min(1.0, float(done) / self.rise) if self.rise else 1.0
-        return replace(self, **{name: share * getattr(self, name) for name in OF_Z})
 
 
 def init_params(rng, shape):
@@ -101,10 +93,8 @@ def frames_per_block(x, W):
     if W.ndim == 2:
         return len(x)
     F, _, C, K = W.shape
-    places = x[0, ..., 0].size
-    if array_module(x) is np:
-        return max(2, 2**20 // (places * (2 * F * C + K)))
-    return max(2, 2**27 // (places * (2 * F * F * C + K)))
+    numbers, parts = (2**20, 2 * F * C) if array_module(x) is np else (2**27, 2 * F * F * C)
+    return max(2, numbers // (x[0, ..., 0].size * (parts + K)))
 
 
 def _require_frames(params, x):
@@ -138,8 +128,7 @@ def _windows_in_blocks(x, W, T=2):
     """A batch -> blocks of its windows of T frames, each all first frames, then all second ones, ..."""
     what = {2: "pairs: all x_t, then all x_t'", 3: "triplets: all x_t-1, then all x_t, then all x_t+1"}[T]
     require(len(x) >= T and len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
-    N = len(x) // T
-    count = -(-len(x) // frames_per_block(x, W))
+    N, count = len(x) // T, -(-len(x) // frames_per_block(x, W))
     step = -(-N // count)  # blocks of one size, or a thread waits for the other
     windows = x.reshape(T, N, *x.shape[1:])
     return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
@@ -176,13 +165,15 @@ def loss_and_gradients(params, x, config, done=1.0):
     """Eq. 2: x (2N, H, W, C) or (2N, D), all x_t then all x_t' -> loss, gradients keyed as params.
 
     sum over tau of (|W_d h_tau - x_tau|^2 + alpha |h_tau|_1) + beta sum_i |z_t,i - z_t',i|, mean over the N pairs.
-    group_sparsity adds sum over tau, i of z_tau,i; acceleration sum_i |z_t+1,i - 2 z_t,i + z_t-1,i|, of triplets (3N,
-    ...): all x_t-1, then all x_t, then all x_t+1. done: the share of a training that lies behind, while the weights of
-    z rise. ValueError for frames that do not fit the filters, no whole number of windows, NaN or Inf.
+    group_sparsity weighs sum over tau, i of z_tau,i; acceleration sum_i |z_t+1,i - 2 z_t,i + z_t-1,i| of N triplets.
+    done: the share of a training that lies behind, while the weights of z rise. ValueError for frames that do not fit
+    the filters, no whole number of windows, NaN or Inf.
     """
     _require_frames(params, x)
     require(0 <= done <= 1, f"done is a share of the training, between 0 and 1, not {done}")
-    now, blocks = config.at(done), _windows_in_blocks(x, params["W_e"], config.T)
+    share = min(1.0, float(done) / config.rise) if config.rise else 1.0
+    now = replace(config, **{name: share * getattr(config, name) for name in OF_Z})
+    blocks = _windows_in_blocks(x, params["W_e"], config.T)
     return mean_over_blocks(lambda block: _sums(params, block, now), blocks, len(x) // config.T)
 
 
@@ -202,12 +193,11 @@ def statistics(params, x, config):
 
     parts = map_blocks(part, _windows_in_blocks(x, params["W_e"]))
     error, h, change, z, active = (sum(column) for column in zip(*parts, strict=True))
-    power = (x * x).sum()
-    places = len(x) * (x[0, ..., 0].size if x.ndim == 4 else 1)
+    power, units = (x * x).sum(), x[..., 0].size * len(active)
     return {
         "reconstruction": float(error / (power + (power == 0))),
-        "sparsity": float(h) / (places * len(active)),
+        "sparsity": float(h) / units,
         "slowness": float(2 * change / (z + (z == 0))),
-        "active": float(active.sum()) / (places * len(active)),
+        "active": float(active.sum()) / units,
         "dead": float((active == 0).mean()),
     }
