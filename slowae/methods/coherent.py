@@ -24,7 +24,7 @@ class Config(convnet.Config):
 
     epochs: int = 128
     labels: int = 1000
-    weight: float = 0.1
+    weight: float = 0.03
     margin: float = 10.0
     blocks: int = 2
     near: int = convnet.BLOCK // 2
