@@ -40,6 +40,8 @@ class Strict(np.ndarray):
     def of(cls, value):
         if isinstance(value, dict):
             return {name: cls.of(item) for name, item in value.items()}
+        if not isinstance(value, np.ndarray | np.generic):
+            raise TypeError(f"a {type(value).__name__} is no array: CuPy would stack it, or refuse")
         return np.array(value).view(cls)
 
     def get(self):

@@ -54,7 +54,7 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 
 @BOTH
 @pytest.mark.parametrize(
-    "name", "layer2 group_sparse2 acceleration drlim2 sfa subspace unitary wavelets pooled_decoder2".split()
+    "name", "zca layer2 group_sparse2 acceleration drlim2 sfa subspace unitary wavelets pooled_decoder2".split()
 )
 def test_rows(by, name, monkeypatch):
     """Layer 2 upon layer 1, or with it, and a decoder upon both, from bytes to codes, in small."""

@@ -28,7 +28,7 @@ from slowae.methods import (
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
-FIRST = Config(alpha=4.0, beta=16.0, rise=0.25)
+FIRST = Config(alpha=3.0, beta=12.0, rise=0.25)
 SECOND = Config(alpha=1.0, beta=4.0, group=1, size=4, rise=0.25)
 
 

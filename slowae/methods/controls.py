@@ -47,7 +47,7 @@ def colour_histogram(params, frames, bins=8):
 
 def whitened(params, frames):
     """ZCA: frames -> whitened frames (N, 32, 32, 3) float32, by "mean" and "matrix" of params."""
-    return in_blocks(Whitening(*to_device([params["mean"], params["matrix"]])), frames)
+    return in_blocks(Whitening(to_device(params["mean"]), to_device(params["matrix"])), frames)
 
 
 def fit_zca(data, config, run):

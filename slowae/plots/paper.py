@@ -90,8 +90,9 @@ def standings(rows, kinds):
     shapes = {kind: (COLOURS[i], "osD^v"[i]) for i, kind in enumerate(dict.fromkeys(kinds.values()))}
     for number, (title, (x, y)) in enumerate(rows.items(), 1):
         colour, shape = shapes[kinds[title]]
-        spread = [[[value - low], [high - value]] for value, low, high in (x, y)]
-        axes.errorbar(x[0], y[0], *spread[::-1], color=colour, linewidth=0.8, alpha=0.6)
+        if None not in (*x, *y):  # where there is something to resample
+            spread = [[[value - low], [high - value]] for value, low, high in (x, y)]
+            axes.errorbar(x[0], y[0], *spread[::-1], color=colour, linewidth=0.8, alpha=0.6)
         axes.plot(x[0], y[0], shape, color=colour, label=f"{number}  {title}")
         axes.annotate(str(number), (x[0], y[0]), (4, 4), textcoords="offset points", fontsize=8)
     axes.axhline(0, color="0.7", linewidth=0.8)
