@@ -53,16 +53,20 @@ def slider(draw, **choices):
     interact(draw, **{n: SelectionSlider(options=v, value=defaults[n], description=n) for n, v in choices.items()})
 
 
-def _grade(answer, names, expected, found, pair, arguments, arrays, rng):
+def _label(answer, case):
+    return f"{answer.__name__}, {case}" if case else answer.__name__
+
+
+def _grade(label, names, expected, found, pair, arguments, arrays, rng):
     """First finite differences of a pair's forward, by the float64 `arrays`, against its backward; then the values."""
     forward, backward = pair
     fixed = {n: to_device(v) if isinstance(v, np.ndarray) else v for n, v in arguments.items() if n not in arrays}
     try:
         check_gradients(partial(forward, **fixed), backward, arrays, rng)
     except AssertionError as error:
-        raise NotRight(f"{answer.__name__}: {error}") from None
-    compare(answer.__name__, names, expected, found, 1e-9)
-    print(f"{answer.__name__}: {', '.join(names)} right")
+        raise NotRight(f"{label}: {error}") from None
+    compare(label, names, expected, found, 1e-9)
+    print(f"{label}: {', '.join(names)} right")
 
 
 def check(answer, solution, returns, *, backward=None, case="", rtol=1e-6, **arguments):
@@ -70,7 +74,7 @@ def check(answer, solution, returns, *, backward=None, case="", rtol=1e-6, **arg
 
     A `cache` is compared by what the package's `backward` makes of it. case: what this check looks at, in words.
     """
-    label, names = f"{answer.__name__}, {case}" if case else answer.__name__, returns.split()
+    label, names = _label(answer, case), returns.split()
     expected, found = solution(**arguments), call(answer, arguments, label)
     compare(label, names, expected, found, rtol)
     if backward:
@@ -96,7 +100,7 @@ def check_in_place(answer, solution, changes, *, rtol=1e-6, **arguments):
     print(f"{answer.__name__}: {', '.join(changes)} right")
 
 
-def check_backward(answer, solution, forward, *, seed=0, **arguments):
+def check_backward(answer, solution, forward, *, case="", seed=0, **arguments):
     """backward(dout, cache): first against finite differences of `forward`, then against the package's `solution`.
 
     forward(**arguments) -> (out, cache): the package's. Its float64 arrays are differentiated, the rest is fixed.
@@ -104,20 +108,20 @@ def check_backward(answer, solution, forward, *, seed=0, **arguments):
     arrays = {n: v for n, v in arguments.items() if isinstance(v, np.ndarray) and v.dtype == np.float64}
     out, cache = forward(**arguments)
     rng = np.random.default_rng(seed)
-    dout, names = rng.standard_normal(out.shape), [f"d{name}" for name in arrays]
+    dout, names, label = rng.standard_normal(out.shape), [f"d{name}" for name in arrays], _label(answer, case)
     expected = solution(dout, cache)
-    found = call(answer, dict(zip(inspect.signature(solution).parameters, (dout, cache), strict=True)))
-    compare(answer.__name__, names, expected, found, FORM)
-    _grade(answer, names, expected, found, (forward, answer), arguments, arrays, rng)
+    found = call(answer, dict(zip(inspect.signature(solution).parameters, (dout, cache), strict=True)), label)
+    compare(label, names, expected, found, FORM)
+    _grade(label, names, expected, found, (forward, answer), arguments, arrays, rng)
 
 
-def check_loss(answer, solution, returns, *, seed=0, **arguments):
+def check_loss(answer, solution, returns, *, case="", seed=0, **arguments):
     """A loss that returns its value and its gradients, returns="loss dz": the value against `solution`, then finite
     differences of `solution` against the gradients, which belong to the arguments z, ... that `returns` names."""
-    names = returns.split()
-    expected, found = solution(**arguments), call(answer, arguments)
-    compare(answer.__name__, names, expected, found, FORM)
-    equal(f"{answer.__name__}: {names[0]}", expected[0], found[0], 1e-9)
+    label, names = _label(answer, case), returns.split()
+    expected, found = solution(**arguments), call(answer, arguments, label)
+    compare(label, names, expected, found, FORM)
+    equal(f"{label}: {names[0]}", expected[0], found[0], 1e-9)
     arrays = {name.removeprefix("d"): arguments[name.removeprefix("d")] for name in names[1:]}
 
     def forward(**every):
@@ -126,4 +130,4 @@ def check_loss(answer, solution, returns, *, seed=0, **arguments):
     def backward(dout, grads):
         return tuple(dout * g for g in grads)
 
-    _grade(answer, names, expected, found, (forward, backward), arguments, arrays, np.random.default_rng(seed))
+    _grade(label, names, expected, found, (forward, backward), arguments, arrays, np.random.default_rng(seed))
