@@ -368,9 +368,16 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     figures, tables = set(), "results.json table.md published.md".split()
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.add(path.name))
     out, rows = tmp_path / "out", "pixels layer1 supervised1 supervised2".split()
-    words = ["paper", *WORDS, *f"--out {out} --folds 1 --grid-steps 1 --epochs 1 --methods".split(), *rows]
+    words = ["paper", *WORDS, *f"--out {out} --folds 1 --seeds 1 --grid-steps 1 --epochs 1 --methods".split(), *rows]
     assert main(words) == 0
-    assert {"figure3.png", "figure4.png", "grid.png", "curves_classes.png", "neighbours_classes.png"} <= figures
+    assert {
+        "figure3.png",
+        "figure4.png",
+        "standings.png",
+        "grid.png",
+        "curves_classes.png",
+        "neighbours_classes.png",
+    } <= figures
     assert all((out / name).exists() for name in tables)
     found = results(out)
     grid = found["grid"]
