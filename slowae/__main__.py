@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -73,8 +74,9 @@ def main(argv=None):
         warnings.showwarning = _note
         try:
             # Imports here: Ctrl-C is quiet while they go on, too.
-            from slowae import backend, blocks
+            from slowae import backend, blocks, processes
 
+            processes.start()
             blocks.keep_memory()
             command, args = parse(sys.argv[1:] if argv is None else argv)
             if args.backend:
@@ -113,12 +115,18 @@ def _steady_streams():
 def program():
     """main() as a process."""
     _steady_streams()
-    code = main()
+    try:
+        code = main()
+    except Exception:  # a defect; the other processes must hear of it, too
+        traceback.print_exc()
+        code = 1
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:  # or Python would try again at exit, and complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if code and "slowae.processes" in sys.modules:  # else Ctrl-C came before
+        sys.modules["slowae.processes"].abort(code)
     sys.exit(code)
 
 

@@ -99,6 +99,36 @@ def l2_pool_backward(dz, cache):
     return (ratio * h.reshape(N, H // size, size, W // size, size, K)).reshape(h.shape)
 
 
+def unpool_forward(z, a, group, size=1):
+    """h_j = z_i q_j, q_j^2 = exp(a_j) / sum over P_i of exp(a_k): the share of z_i^2 that h_j holds, so z is h's pool.
+
+    z (N, H, W, K), a (N, H, W, K, group size^2), each P_i in the order (row, column, map) -> h (N, H size, W size,
+    K group), cache. Section 6, and l2_pool_forward the other way.
+    """
+    require_floats(z=z, a=a)
+    require(
+        z.ndim == 4 and a.shape == (*z.shape, group * size**2), f"a {a.shape} must be {(*z.shape, group * size**2)}"
+    )
+    (N, H, W, K), xp = z.shape, array_module(z)
+    share = xp.exp(a - a.max(-1, keepdims=True))
+    q = xp.sqrt(share / share.sum(-1, keepdims=True))
+    members = (z[..., None] * q).reshape(N, H, W, K, size, size, group)
+    return members.transpose(0, 1, 4, 2, 5, 3, 6).reshape(N, H * size, W * size, K * group), (z, q, group, size)
+
+
+def unpool_backward(dh, cache):
+    """dz_i = sum over P_i of dh_j q_j, da_j = q_j z_i (dh_j - q_j dz_i) / 2."""
+    z, q, group, size = cache
+    N, H, W, K = z.shape
+    shape = N, H * size, W * size, K * group
+    require(dh.shape == shape, f"dh {dh.shape} must be {shape}, as the layer's output")
+    require_floats(dh=dh, z=z)
+    members = dh.reshape(N, H, size, W, size, K, group)
+    dh = members.transpose(0, 1, 3, 5, 2, 4, 6).reshape(q.shape)
+    dz = (dh * q).sum(-1)
+    return dz, 0.5 * q * z[..., None] * (dh - q * dz[..., None])
+
+
 def batch_norm_forward(a, b):
     """(a - mean) / (variance + 1e-5)^(1/2) + b, moments over all axes but the last (Ioffe, Szegedy 2015).
 

@@ -1,4 +1,4 @@
-"""The terms of Eq. 1 and Eq. 2, and the supervised loss, each as its value and its gradient.
+"""The terms of Eq. 1, of Eq. 2 and of Section 6, and the supervised loss, each as its value and its gradient.
 
 drlim is the mean over pairs. The others are sums; `model` and `convnet` divide by the number of pairs, or images.
 """
@@ -62,6 +62,19 @@ def slowness(z):
     difference = z[:N] - z[N:]
     s = xp.sign(difference)
     return xp.abs(difference).sum(), xp.concatenate([s, -s])
+
+
+def acceleration(z):
+    """sum_i |z_t+1,i - 2 z_t,i + z_t-1,i|, z (3N, ...): all z_t-1, then all z_t, then all z_t+1 -> value, dz (3N, ...).
+
+    What moves at constant speed costs nothing (Section 6).
+    """
+    require(len(z) % 3 == 0, f"acceleration needs triplets: all z_t-1, z_t, then z_t+1, not {len(z)} codes")
+    require_floats(z=z)
+    xp, N = array_module(z), len(z) // 3
+    second = z[2 * N :] - 2 * z[N : 2 * N] + z[:N]
+    s = xp.sign(second)
+    return xp.abs(second).sum(), xp.concatenate([s, -2 * s, s])
 
 
 def cross_entropy(logits, labels):

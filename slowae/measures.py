@@ -5,7 +5,6 @@ can fail, and a unit that is noise gets numbers too, which scatter within its gr
 """
 
 import numpy as np
-from scipy import fft
 
 from slowae.backend import require, require_floats
 
@@ -32,14 +31,14 @@ def measure(W, group=4):
     require(W.ndim == 3 and W.shape[0] == W.shape[1], f"units must be (S, S, K), not {W.shape}")
     require(W.shape[2] % group == 0, f"{W.shape[2]} units do not divide into groups of {group}")
     S, _, K = W.shape
-    spectrum = fft.fft2(W.transpose(2, 0, 1).astype(np.float32), (PADDED, PADDED))
+    spectrum = np.fft.fft2(W.transpose(2, 0, 1).astype(np.float32), (PADDED, PADDED))
     power = np.abs(spectrum[:, :, : PADDED // 2]) ** 2
-    f = fft.fftfreq(PADDED)
+    f = np.fft.fftfreq(PADDED)
     y, x = _peak(power)
     frequency = np.hypot(f[y], f[x])
 
     side = f[y][:, None, None] * f[:, None] + f[x][:, None, None] * f
-    e = np.abs(fft.ifft2(spectrum * (1 + np.sign(side)).astype(np.float32))[:, :S, :S]) ** 2
+    e = np.abs(np.fft.ifft2(spectrum * (1 + np.sign(side)).astype(np.float32))[:, :S, :S]) ** 2
     total, places = e.sum((1, 2)), np.arange(S)
 
     shared_y, shared_x = (i.repeat(group) for i in _peak(power.reshape(-1, group, *power.shape[1:]).sum(1)))
@@ -126,6 +125,29 @@ def group_slowness(z):
     require_floats(z=z)
     change, mean = np.abs(z[: len(z) // 2] - z[len(z) // 2 :]).mean(0), z.mean(0)
     return np.divide(change, mean, out=np.full_like(change, np.inf), where=mean > 0)
+
+
+def delta(z):
+    """z (2N, K), all z_t, then all z_t' -> <(z_t - z_t')^2> / var z of each entry (K,); 2 where t tells nothing of t'.
+
+    Of Wiskott and Sejnowski (2002): no scale and no offset matters, so codes of any kind compare; inf if constant.
+    """
+    require(len(z) and len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
+    change, variance = ((z[: len(z) // 2] - z[len(z) // 2 :]) ** 2).mean(0), z.var(0)
+    return np.divide(change, variance, out=np.full_like(change, np.inf), where=variance > 0)
+
+
+def curvature(z):
+    """z (3N, ...), all z_t-1, then all z_t, then all z_t+1 -> the angle between its two steps (N,), degrees.
+
+    0 where the code moves straight on, 120 on average where each frame's is independent; NaN where it stands still.
+    """
+    require(len(z) and len(z) % 3 == 0, f"curvature needs triplets: all z_t-1, z_t, then z_t+1, not {len(z)} codes")
+    require_floats(z=z)
+    one, two = np.diff(z.reshape(3, len(z) // 3, -1), axis=0)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    cosine = np.divide((one * two).sum(1), lengths, out=np.full_like(lengths, np.nan), where=lengths > 0)
+    return np.degrees(np.arccos(cosine.clip(-1, 1)))
 
 
 def linear_map(z, angles, fit, on):

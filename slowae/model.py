@@ -1,11 +1,11 @@
 """The slow feature pooling auto-encoder of Eq. 2: encode, rectify, pool; decode from before the pool.
 
-One body for the fully connected model (x (N, D), filters (D, K)) and the convolutional one (x (N, H, W, C),
-filters (F, F, C, K)). A batch holds pairs: all x_t, then all x_t'.
+Fully connected, x (N, D) and filters (D, K), or convolutional, x (N, H, W, C) and filters (F, F, C, K). A batch holds
+pairs: all x_t, then all x_t'; for acceleration triplets: all x_t-1, then all x_t, then all x_t+1.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import NamedTuple
 
@@ -16,12 +16,15 @@ from slowae.backend import array_module, require
 from slowae.blocks import map_blocks, mean_over_blocks
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 
+OF_Z = "beta", "group_sparsity", "acceleration"  # the weights of the terms of z
+
 
 @dataclass(frozen=True)
 class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
-    rise: the share of a training over which beta rises from 0 to its value.
+    group_sparsity (Kavukcuoglu et al. 2009) and acceleration (Section 6): terms of z that rows have in place of
+    slowness. rise: the share of a training over which the weights of terms of z rise from 0 to their values.
     """
 
     alpha: float = 1.0
@@ -29,16 +32,22 @@ class Config:
     group: int = 4
     size: int = 2
     rise: float = 0.0
+    group_sparsity: float = 0.0
+    acceleration: float = 0.0
 
     def __post_init__(self):
-        weights = self.alpha, self.beta
-        require(
-            all(isfinite(w) and w >= 0 for w in weights), f"alpha and beta must be finite and not negative: {weights}"
-        )
+        weights = self.alpha, self.beta, self.group_sparsity, self.acceleration
+        require(all(isfinite(w) and w >= 0 for w in weights), f"weights must be finite and not negative: {weights}")
+        require(not (self.beta and self.acceleration), f"beta or acceleration must be 0, not {weights[1::2]}")
         require(self.group >= 1 and self.size >= 1, f"group and size must be at least 1: {self.group}, {self.size}")
         require(0 <= self.rise <= 1, f"beta can rise over a share of the training between 0 and 1, not {self.rise}")
-        for name in ("alpha", "beta", "rise"):  # a float64 of NumPy would make float64 of float32
+        for name in ("alpha", "rise", *OF_Z):  # a float64 of NumPy would make float64 of float32
             object.__setattr__(self, name, float(getattr(self, name)))
+
+    @property
+    def T(self):
+        """Frames of a window."""
+        return 3 if self.acceleration else 2
 
 
 def init_params(rng, shape):
@@ -84,10 +93,8 @@ def frames_per_block(x, W):
     if W.ndim == 2:
         return len(x)
     F, _, C, K = W.shape
-    places = x[0, ..., 0].size
-    if array_module(x) is np:
-        return max(2, 2**20 // (places * (2 * F * C + K)))
-    return max(2, 2**27 // (places * (2 * F * F * C + K)))
+    numbers, parts = (2**20, 2 * F * C) if array_module(x) is np else (2**27, 2 * F * F * C)
+    return max(2, numbers // (x[0, ..., 0].size * (parts + K)))
 
 
 def _require_frames(params, x):
@@ -117,30 +124,38 @@ def encode(params, x, config):
     return array_module(x).concatenate(parts)
 
 
-def _pairs_in_blocks(x, W):
-    """A batch -> blocks of its pairs, each all x_t, then all x_t'."""
-    require(len(x) >= 2 and len(x) % 2 == 0, f"a batch is pairs: all x_t, then all x_t', not {len(x)} frames")
-    N = len(x) // 2
-    count = -(-len(x) // frames_per_block(x, W))
+def _windows_in_blocks(x, W, T=2):
+    """A batch -> blocks of its windows of T frames, each all first frames, then all second ones, ..."""
+    what = {2: "pairs: all x_t, then all x_t'", 3: "triplets: all x_t-1, then all x_t, then all x_t+1"}[T]
+    require(len(x) >= T and len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
+    N, count = len(x) // T, -(-len(x) // frames_per_block(x, W))
     step = -(-N // count)  # blocks of one size, or a thread waits for the other
-    pairs = x.reshape(2, N, *x.shape[1:])
-    return [pairs[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
+    windows = x.reshape(T, N, *x.shape[1:])
+    return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
 
 
-def _sums(params, x, config, beta):
-    """Eq. 2 summed over the pairs of one block."""
+def _term(of, z, weight):
+    """A term of z and its gradient: 0 where it has no weight, for it may be of other windows than the batch's."""
+    return of(z) if weight else (0.0, array_module(z).zeros_like(z))
+
+
+def _sums(params, x, config):
+    """Eq. 2 summed over the windows of one block."""
     filters = filters_for(x)
     h, z, (filter_cache, relu_cache, pool_cache) = _code_forward(params, x, config)
     x_hat, decode_cache = filters.decode_forward(h, params["W_d"])
 
     reconstruction, dx_hat = losses.reconstruction(x_hat, x)
     sparsity, dh_sparsity = losses.sparsity(h)
-    slowness, dz = losses.slowness(z)
-    loss = reconstruction + config.alpha * sparsity + beta * slowness
+    slowness, dz_slowness = _term(losses.slowness, z, config.beta)
+    group_sparsity, dz_group_sparsity = _term(losses.sparsity, z, config.group_sparsity)
+    acceleration, dz_acceleration = _term(losses.acceleration, z, config.acceleration)
+    loss = reconstruction + config.alpha * sparsity + config.beta * slowness
+    loss += config.group_sparsity * group_sparsity + config.acceleration * acceleration
 
     dh_reconstruction, dW_d = filters.decode_backward(dx_hat, decode_cache)
-    dh_slowness = l2_pool_backward(dz, pool_cache)
-    dh = dh_reconstruction + config.alpha * dh_sparsity + beta * dh_slowness
+    dz = config.beta * dz_slowness + config.group_sparsity * dz_group_sparsity + config.acceleration * dz_acceleration
+    dh = dh_reconstruction + config.alpha * dh_sparsity + l2_pool_backward(dz, pool_cache)
     da = relu_backward(dh, relu_cache)
     dW_e, db_e = filters.backward(da, filter_cache)
     return loss, {"W_e": dW_e, "b_e": db_e, "W_d": dW_d}
@@ -150,14 +165,16 @@ def loss_and_gradients(params, x, config, done=1.0):
     """Eq. 2: x (2N, H, W, C) or (2N, D), all x_t then all x_t' -> loss, gradients keyed as params.
 
     sum over tau of (|W_d h_tau - x_tau|^2 + alpha |h_tau|_1) + beta sum_i |z_t,i - z_t',i|, mean over the N pairs.
-    done: the share of a training that lies behind, while beta rises. ValueError for frames that do not fit the
-    filters, an odd number of them, NaN or Inf.
+    group_sparsity weighs sum over tau, i of z_tau,i; acceleration sum_i |z_t+1,i - 2 z_t,i + z_t-1,i| of N triplets.
+    done: the share of a training that lies behind, while the weights of z rise. ValueError for frames that do not fit
+    the filters, no whole number of windows, NaN or Inf.
     """
     _require_frames(params, x)
     require(0 <= done <= 1, f"done is a share of the training, between 0 and 1, not {done}")
-    beta = config.beta * min(1.0, float(done) / config.rise) if config.rise else config.beta
-    blocks = _pairs_in_blocks(x, params["W_e"])
-    return mean_over_blocks(lambda block: _sums(params, block, config, beta), blocks, len(x) // 2)
+    share = min(1.0, float(done) / config.rise) if config.rise else 1.0
+    now = replace(config, **{name: share * getattr(config, name) for name in OF_Z})
+    blocks = _windows_in_blocks(x, params["W_e"], config.T)
+    return mean_over_blocks(lambda block: _sums(params, block, now), blocks, len(x) // config.T)
 
 
 def statistics(params, x, config):
@@ -174,14 +191,13 @@ def statistics(params, x, config):
         active = (h > 0).reshape(-1, h.shape[-1]).sum(0)
         return losses.reconstruction(x_hat, block)[0], h.sum(), losses.slowness(z)[0], z.sum(), active
 
-    parts = map_blocks(part, _pairs_in_blocks(x, params["W_e"]))
+    parts = map_blocks(part, _windows_in_blocks(x, params["W_e"]))
     error, h, change, z, active = (sum(column) for column in zip(*parts, strict=True))
-    power = (x * x).sum()
-    places = len(x) * (x[0, ..., 0].size if x.ndim == 4 else 1)
+    power, units = (x * x).sum(), x[..., 0].size * len(active)
     return {
         "reconstruction": float(error / (power + (power == 0))),
-        "sparsity": float(h) / (places * len(active)),
+        "sparsity": float(h) / units,
         "slowness": float(2 * change / (z + (z == 0))),
-        "active": float(active.sum()) / (places * len(active)),
+        "active": float(active.sum()) / units,
         "dead": float((active == 0).mean()),
     }

@@ -8,7 +8,6 @@ nothing, and perfect retrieval does not score 1. Mean average precision, sum_k h
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from slowae.backend import array_module, require, to_device, to_host
 from slowae.blocks import map_blocks
@@ -83,7 +82,7 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
 
 def area(precision, recall):
     """Trapezoid under precision over recall, both (..., k) -> (...): the paper's temporal coherence."""
-    return trapezoid(precision, recall, axis=-1)
+    return np.trapezoid(precision, recall, axis=-1)
 
 
 @dataclass(frozen=True)

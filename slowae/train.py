@@ -1,8 +1,8 @@
 """One loop for every model: draw a batch, follow the gradient, project, log, save.
 
-A run killed at any moment and started again ends with the same bits (NumPy, same machine, same number of threads) as
-one left alone: the checkpoint holds the parameters, the optimizer's state, the generator's state and the history, and
-its name holds a checksum of everything that they depend on.
+A run killed at any moment and started again ends with the same bits (NumPy, same machine, as many threads and
+processes) as one left alone: the checkpoint holds the parameters, the optimizer's state, the generator's state and the
+history, and its name holds a checksum of everything that they depend on.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from slowae import files
+from slowae import files, processes
 from slowae.backend import array_module, require, to_device, to_host
 from slowae.optim import OPTIMIZERS
 
@@ -141,23 +141,27 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     if checkpoint:
         depends = asdict(descent), files.checksum(to_host(params)), checkpoint.settings
         path = Path(checkpoint.folder) / f"{checkpoint.name}-{files.key(depends)}.npz"
-        if path.exists() and checkpoint.resume:
-            state.load(path, descent)
-        elif path.exists():
-            files.move_aside(path)
+        with processes.leader_first():
+            if path.exists() and checkpoint.resume:
+                state.load(path, descent)
+            elif path.exists():
+                files.move_aside(path)
+    processes.require_agreement(f"{path} after {state.step} steps")
     began = time.perf_counter() - state.seconds
     title = checkpoint.name if checkpoint else "training"
     bar = tqdm(total=descent.steps, initial=state.step, desc=title, dynamic_ncols=True, disable=None)
     with _interrupts() as stop, bar:
         while state.step < descent.steps:
             loss, grads = loss_and_gradients(state.params, draw(rng), state.step / descent.steps)
+            loss, grads, stopping = processes.mean(loss, grads, stop.is_set())
             rate = descent.rate_at(state.step)
             optimizer.step(state.params, grads, state.moments, rate, descent.momentum, descent.bias_rate)
             if project:
                 project(state.params)
             state.step += 1
             bar.update()
-            if state.step % descent.every and state.step < descent.steps and not stop.is_set():
+            last = state.step == descent.steps
+            if state.step % descent.every and not last and not stopping:
                 continue
             _require_finite({"loss": float(loss)}, state, descent)
             if state.step in descent.looks(state.step):
@@ -168,8 +172,9 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
                 bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
             state.seconds = time.perf_counter() - began
             if path:
-                state.save(path)
-            if stop.is_set():
+                with processes.leader_first():
+                    state.save(path)
+            if stopping or (last and stop.is_set()):
                 where = f"saved in {path}; the same command goes on" if path else "nothing was saved"
                 raise KeyboardInterrupt(f"stopped after step {state.step} of {descent.steps}: {where}")
     if state.history:

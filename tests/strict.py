@@ -30,7 +30,7 @@ def _plain(value):
 def _strict(value):
     if isinstance(value, np.ndarray):
         return value.view(Strict)
-    return type(value)(map(_strict, value)) if type(value) in (tuple, list) else value
+    return tuple(map(_strict, value)) if isinstance(value, tuple | list) else value  # linalg's are named tuples
 
 
 class Strict(np.ndarray):

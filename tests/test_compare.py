@@ -12,7 +12,7 @@ from tiny import WORDS, cheap, cheap_whitening, compare, contents, process, resu
 from slowae import files, model, plots, retrieval
 from slowae.__main__ import main, parse
 from slowae.commands import compare as command
-from slowae.commands import paper
+from slowae.commands import paper, rivals
 from slowae.commands import patches as patches_command
 from slowae.data import cifar, scenes, video
 from slowae.methods import METHODS
@@ -209,10 +209,15 @@ def test_every_option_of_a_training_reaches_it():
     """With test_methods: whatever of a Run differs is another training."""
     options = "steps 4, batch 3, rate 2e-4, bias-rate 1, seed 6, alpha 2, beta 2, alpha2 2, beta2 2, rise 1, epochs 3"
     runs = []
+
+    def zeros(config):
+        return {weight for weight in ("alpha", *model.OF_Z) if getattr(config, weight, None) == 0}
+
     for words in ["", *(f"--{option}" for option in options.split(", "))]:
         args = parse(["compare", *WORDS, *words.split()])[1]
         run = command.make_run(args, args.seed)
-        assert run not in runs and run.configs["alpha0"].alpha == run.configs["beta0"].beta == 0, words
+        assert run not in runs, words
+        assert all(zeros(config) == zeros(METHODS[name].config) for name, config in run.configs.items()), words
         runs.append(run)
 
 
@@ -228,9 +233,17 @@ def test_films_replaced_under_the_same_name_are_noticed(work):
 def test_two_commands_in_one_folder_do_not_disturb_one_another(work, monkeypatch):
     first, before = compare("--methods", *ROWS), contents(work / "out" / "cache")
     monkeypatch.setattr(patches_command, "UNITS", 64)
+    monkeypatch.setattr(rivals, "SHOWN", 32)
     patches = "patches --video films --out out --pairs 60 --steps 2 --batch 4 --seed 5".split()
     assert main(patches) == 0
-    assert made(before, contents(work / "out" / "cache")) == {"alpha0", "sparse", "free_norm", "free_bias"}
+    assert made(before, contents(work / "out" / "cache")) == {
+        "alpha0",
+        "sparse",
+        "free_norm",
+        "free_bias",
+        "subspace",
+        "unitary",
+    }
     monkeypatch.setattr(model, "loss_and_gradients", None)
     assert same(compare("--methods", *ROWS), first)
     assert main(patches) == 0

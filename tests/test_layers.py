@@ -1,5 +1,7 @@
 """The layers: finite differences, plain loops, kinks, silent groups, scale, and what they refuse."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ LAYERS = {
     "linear_decode": {"h": (3, 2), "W_d": (4, 2)},
     "relu": {"a": (2, 3, 4)},
     "l2_pool": {"h": (2, 4, 4, 8)},
+    "unpool": {"z": (2, 2, 2, 3), "a": (2, 2, 2, 3, 8)},
     "batch_norm": {"a": (5, 2, 3), "b": (3,)},
 }
 EVERY = pytest.mark.parametrize("name", LAYERS)
@@ -23,7 +26,8 @@ EVERY = pytest.mark.parametrize("name", LAYERS)
 
 def layer(name):
     forward, backward = (getattr(layers, f"{name}_{way}") for way in ("forward", "backward"))
-    return (lambda h: forward(h, 4, 2), backward) if name == "l2_pool" else (forward, backward)
+    groups = {"l2_pool": 4, "unpool": 2}
+    return (partial(forward, group=groups[name], size=2) if name in groups else forward), backward
 
 
 def draw(name, seed, dtype=float):

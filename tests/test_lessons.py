@@ -2,18 +2,54 @@
 
 import inspect
 import json
+import pickle
 import re
+from copy import deepcopy
+from dataclasses import replace
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from slowae import train
+from slowae.data import patches, video, whitening
 from slowae.exercises import NotRight, solution
 from tests.lessons import FOLDER, LESSONS, answer, cells, imported
 from tests.planted import PLANTED
 
 LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def once(function):
+    """`function`, which gives what it gave before where it is asked the same again."""
+    kept = {}
+
+    def again(*args, **kwargs):
+        key = pickle.dumps((args, kwargs))
+        if key not in kept:
+            kept[key] = function(*args, **kwargs)
+        return deepcopy(kept[key])
+
+    return again
+
+
+@pytest.fixture(scope="module")
+def hurried():
+    """Lessons that begin with the same film decode and whiten it once, and all train a twentieth of their steps.
+
+    `python -m tests.lessons` takes them all and writes what a lesson shows; here it is enough that each cell runs.
+    """
+    fit = train.fit
+
+    def fit_shorter(loss_and_gradients, init, draw, descent, **more):
+        return fit(loss_and_gradients, init, draw, replace(descent, steps=-(-descent.steps // 20)), **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "fit", fit_shorter)
+        for module, name in ((video, "load_scenes"), (patches, "load_pairs"), (whitening, "principal_axes")):
+            patch.setattr(module, name, once(getattr(module, name)))
+        yield
 
 
 def run(source, space, path):
@@ -79,7 +115,7 @@ def wrong_answers(function, run_check):
 
 
 @LESSON
-def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, monkeypatch):
+def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, hurried, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.chdir(FOLDER)
     monkeypatch.setenv("SLOWAE_STATIC", "1")

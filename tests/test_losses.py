@@ -9,7 +9,7 @@ from strategies import off_zero, seeds
 from slowae import losses
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
-from slowae.losses import cross_entropy, drlim, reconstruction, slowness, sparsity
+from slowae.losses import acceleration, cross_entropy, drlim, reconstruction, slowness, sparsity
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
@@ -22,13 +22,14 @@ def scaled(dout, grad):
 @given(shapes, seeds)
 def test_the_terms_equal_loops_and_their_gradients_the_differences(shape, seed):
     rng = np.random.default_rng(seed)
-    x, h = rng.standard_normal(shape), off_zero(rng, shape)
-    z = np.concatenate([x, x + h])
+    x, middle, h = rng.standard_normal(shape), rng.standard_normal(shape), off_zero(rng, shape)
+    z, triplets = np.concatenate([x, x + h]), np.concatenate([x, middle, 2 * middle - x + h])  # h off constant speed
     pairs = list(zip(x.ravel().tolist(), (x + h).ravel().tolist(), strict=True))
     for term, name, value, expected in (
         (lambda x_hat: reconstruction(x_hat, to_device(x)), "x_hat", x + h, sum((a - b) ** 2 for a, b in pairs)),
         (sparsity, "h", h, sum(abs(v) for v in h.ravel().tolist())),
         (slowness, "z", z, sum(abs(a - b) for a, b in pairs)),
+        (acceleration, "z", triplets, sum(abs(a - b) for a, b in pairs)),
     ):
         assert float(term(to_device(value))[0]) == pytest.approx(expected)
         check_gradients(term, scaled, {name: value}, rng)
@@ -38,6 +39,9 @@ def test_the_kinks_are_flat():
     value, dz = slowness(to_device(np.array([[1.0, 2.0], [1.0, 3.0]])))
     assert float(value) == 1
     assert to_host(dz).tolist() == [[0, -1], [0, 1]]
+    value, dz = acceleration(to_device(np.array([[1.0, 2.0], [3.0, 2.0], [5.0, 3.0]])))
+    assert float(value) == 1
+    assert to_host(dz).tolist() == [[0, 1], [0, -2], [0, 1]]
     assert to_host(sparsity(to_device(np.array([0.0, 2.0])))[1]).tolist() == [0, 1]
 
 
@@ -65,6 +69,7 @@ CALLS = {  # every public function, with arguments that it takes
     "reconstruction": {"x_hat": Z, "x": Z},
     "sparsity": {"h": Z},
     "slowness": {"z": Z},
+    "acceleration": {"z": np.zeros((3, 3))},
     "cross_entropy": {"logits": Z, "labels": np.array([0, 2], np.uint8)},
 }
 
@@ -73,15 +78,16 @@ CALLS = {  # every public function, with arguments that it takes
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_not_float32_or_float64_is_refused_by_name(name, dtype):
     for key, value in CALLS[name].items():
-        if value is Z:
+        if np.ndim(value) == 2:
             with pytest.raises(ValueError, match=f"{key} {np.dtype(dtype)}.*convert with .astype"):
-                getattr(losses, name)(**CALLS[name] | {key: Z.astype(dtype)})
+                getattr(losses, name)(**CALLS[name] | {key: value.astype(dtype)})
 
 
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [
         ("slowness", {"z": np.zeros((3, 2))}, "pairs"),
+        ("acceleration", {"z": Z}, "triplets"),
         ("reconstruction", {"x": np.zeros((3, 2))}, "one shape"),
         *(("drlim", {"margin": bad}, f"not {bad}") for bad in (0, -1.0, np.inf, np.nan)),
         ("drlim", {"z": Z[:0], "z_other": Z[:0], "near": NEAR[:0]}, "one pair or more"),

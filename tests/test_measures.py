@@ -148,6 +148,24 @@ def test_slowness_of_entries_by_a_loop():
         for i in range(6)
     ]
     np.testing.assert_allclose(measures.group_slowness(z), expected)
+    expected = [
+        sum((z[n, i] - z[n + 5, i]) ** 2 for n in range(5)) / 5 / np.var(z[:, i]) if z[:, i].any() else np.inf
+        for i in range(6)
+    ]
+    np.testing.assert_allclose(measures.delta(3 * z - 7), expected)
+
+
+def test_curvature_by_hand():
+    """Straight on at any speed, a right angle, back; and no angle where nothing moves."""
+    steps = np.array([[[1, 2], [4, 8]], [[3, 0], [0, 1]], [[1, 2], [-2, -4]], [[0, 0], [1, 2]]], float)
+    z = np.stack([np.zeros((4, 2)), steps[:, 0], steps.sum(1)]).reshape(12, 1, 2)
+    np.testing.assert_allclose(measures.curvature(z), [0, 90, 180, np.nan], atol=1e-5)
+
+
+def test_what_jumps_about_turns_by_120_degrees():
+    """Independent z: the step there and the step on share a frame, so their correlation is -1/2."""
+    z = np.random.default_rng(0).standard_normal((300, 4, 500)).astype(np.float32)
+    np.testing.assert_allclose(measures.curvature(z), 120, atol=4)
 
 
 # The plane
@@ -211,6 +229,8 @@ def test_trustworthiness():
         *((lambda g=g: measures.group_similarity(np.ones((3, 3, 2, 4)), g), "do not divide") for g in (0, 1, 3, 4)),
         (lambda: measures.group_slowness(np.ones((3, 2))), "needs pairs"),
         (lambda: measures.group_slowness(np.ones((4, 2), np.uint8)), "float32 or float64 is needed"),
+        (lambda: measures.curvature(np.ones((4, 2))), "needs triplets"),
+        (lambda: measures.curvature(np.ones((3, 2), np.uint8)), "float32 or float64 is needed"),
         (lambda: linear_map(np.eye(2), np.eye(2), np.ones(2, bool), np.arange(2) < 1), "hold out more"),
     ],
 )

@@ -19,7 +19,7 @@ from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
 from slowae.gradcheck import check_gradients
 from slowae.losses import cross_entropy
-from slowae.methods import LABELLED, METHODS, Data, Run, controls, convnet
+from slowae.methods import LABELLED, METHODS, Data, Run, coherent, controls, convnet
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -49,7 +49,11 @@ def encoded_by_hand(params, frames):
 
 def test_every_row_fits_and_encodes(cheap):  # noqa: F811
     with_images, without = make_data(), make_data(labelled=False)
-    run = Run(steps=2, batch=2, rate=1e-4, configs={"supervised2": convnet.Config(epochs=1, batch=100, hidden=8)})
+    short = {"epochs": 1, "batch": 100, "hidden": 8}
+    few = {
+        name: coherent.Config(**short, labels=100, weight=w, near=2) for name, w in (("few_labels", 0), ("coherent", 1))
+    }
+    run = Run(steps=2, batch=2, rate=1e-4, configs={"supervised2": convnet.Config(**short), **few})
     again = replace(run, _fitted={}, histories={})
     for name, method in METHODS.items():
         data = with_images if name in LABELLED else without
@@ -57,12 +61,14 @@ def test_every_row_fits_and_encodes(cheap):  # noqa: F811
         z, part = method.encode(params, data.frames), method.encode(params, data.frames[5:7])
         assert type(z) is np.ndarray and z.dtype == np.float32 and np.isfinite(z).all() and z.std() > 0, name
         np.testing.assert_allclose(part, z[5:7], rtol=1e-4, atol=1e-4, err_msg=name)
-        if "W_e" in params:
-            assert z.shape == ((16, 4, 4, 64) if name.endswith("2") else (16, 16, 16, 16)), name
+        if "W_e" in params and "W_q" not in params:
+            assert z.shape == ((16, 4, 4, 64) if "centre" in params else (16, 16, 16, 16)), name
             found = encoded_by_hand(params, data.frames[:2])
             np.testing.assert_allclose(found, z[:2], rtol=1e-3, atol=1e-4, err_msg=name)
         else:
-            assert z.shape == ((16, 512) if name == "colour_histogram" else (16, 32, 32, 3)), name
+            shapes = {"colour_histogram": (512,), "subspace": (16, 16, 16), "unitary": (16, 16, 32)}
+            shapes["sfa"] = np.shape(params.get("slowness"))  # the frames vary in few directions
+            assert z.shape[1:] == shapes.get(name, (32, 32, 3)), name
         if name in LABELLED:
             with pytest.raises(ValueError, match="learns from labelled images, and none were given"):
                 run.fitted(name, without)
@@ -125,6 +131,32 @@ def test_layer_2_is_trained_on_the_frozen_standardised_code_of_layer_1():
         np.testing.assert_allclose(two[name], value, atol=2e-6)
 
 
+@pytest.mark.parametrize("row", ["random", "random2"])
+def test_what_a_layer_sees_is_kept_where_it_fits_and_else_made_again(row, monkeypatch):
+    data, picks = make_data(), np.array([9, 2, 2])
+    params = Run().fitted(row, data)
+    for kept in (2**29, 0):
+        monkeypatch.setattr(eq2, "KEPT", kept)
+        x = to_host(eq2.layer_input(params, data.frames)(to_device(picks)))
+        expected = to_host(eq2.seen(to_device(params), to_device(data.frames[picks])))
+        np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_acceleration_is_learned_from_triplets():
+    """One step of Adam again, by hand."""
+    data, run = make_data(), Run(steps=1, batch=2, rate=1e-4, seed=3, bias_rate=0.1)
+    found = run.fitted("acceleration", data)
+    rng = np.random.default_rng(3)
+    params = to_device(model.init_params(rng, (9, 9, 3, 64)))
+    picks = data.triplets[rng.integers(len(data.triplets), size=2)]
+    x = to_device(data.whiten(data.frames[picks.T.ravel()]))
+    _, grads = model.loss_and_gradients(params, x, METHODS["acceleration"].config, 0.0)
+    optim.adam(params, grads, optim.init_moments(params), 1e-4, bias_rate=0.1)
+    optim.project(params)
+    for name, value in to_host(params).items():
+        np.testing.assert_allclose(found[name], value, atol=2e-6)
+
+
 def test_random_rows_are_the_start_of_training_and_patches_are_of_the_frames():
     data, run = make_data(), Run(seed=3, steps=1, batch=1, rate=1e-12)
     start = model.init_params(np.random.default_rng(3), (9, 9, 3, 64))
@@ -149,6 +181,16 @@ def test_pairs_of_longer_windows_are_those_of_pairs(T):
     assert two.windows.shape[1] == 2 and many.windows.shape[1] == T
     np.testing.assert_array_equal(many.pairs, two.pairs)
     assert (np.diff(two.pairs) == 2).all() and not ((two.pairs[:, 0] < 9) & (two.pairs[:, 1] >= 9)).any()
+
+
+@pytest.mark.parametrize("T", [2, 3, 4])
+def test_triplets_are_chained_from_pairs(T):
+    """Whatever the windows, those of three frames; none crosses a scene."""
+    parts = [Scene("a", i, 2, 0, shot(i, n)) for i, n in enumerate((9, 12))]
+    np.testing.assert_array_equal(Data(*windows(parts, T), None).triplets, windows(parts, 3)[1])
+    short = Data(*windows([Scene("a", i, 2, 0, shot(i, 4)) for i in range(2)]), None)
+    with pytest.raises(ValueError, match="no three frames follow one another: give longer videos"):
+        short.triplets  # noqa: B018
 
 
 @pytest.mark.parametrize(

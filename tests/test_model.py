@@ -17,13 +17,16 @@ CONV, LINEAR = (3, 3, 2, 8), (6, 8)
 BOTH = pytest.mark.parametrize("shape", [CONV, LINEAR], ids=["frames", "patches"])
 
 
-def problem(seed, shape, pairs=2, **options):
+TRIPLETS = {"beta": 0.0, "acceleration": 1.1}
+
+
+def problem(seed, shape, windows=2, **options):
     """-> float64 parameters for filters of `shape` and a batch that fits them, on the host, and a Config."""
-    rng = np.random.default_rng(seed)
+    rng, config = np.random.default_rng(seed), settings(shape, **options)
     start = init_params(rng, shape)
     params = {name: value + 0.1 * rng.standard_normal(value.shape) for name, value in start.items()}
-    x = rng.standard_normal((2 * pairs, 4, 4, shape[2]) if len(shape) == 4 else (2 * pairs, shape[0]))
-    return params, x, settings(shape, **options)
+    x = rng.standard_normal((config.T * windows, 4, 4, shape[2]) if len(shape) == 4 else (config.T * windows, shape[0]))
+    return params, x, config
 
 
 def settings(shape, alpha=0.7, beta=1.3, **options):
@@ -43,13 +46,14 @@ def assert_close(found, expected, rtol=1e-10):
 
 
 @BOTH
-@given(weights, weights, seeds)
-def test_gradients_of_the_whole(shape, alpha, beta, seed):
-    params, x, config = problem(seed, shape, alpha=alpha, beta=beta)
+@given(weights, st.sampled_from(["beta", "acceleration"]), weights, weights, seeds)
+def test_gradients_of_the_whole(shape, alpha, change, weight, group_sparsity, seed):
+    of_z = {"beta": 0.0, change: weight, "group_sparsity": group_sparsity}
+    params, x, config = problem(seed, shape, alpha=alpha, **of_z)
     a = model.filters_for(x).forward(x, params["W_e"], params["b_e"])[0]
     z = encode(params, x, config)
-    # Off the kinks: nothing within reach of the finite step. Two equal z are two silent groups, where all is flat.
-    gaps = np.abs(z[:2] - z[2:])
+    # Off the kinks: nothing within reach of the finite step. Equal z are silent groups, where all is flat.
+    gaps = np.abs(np.diff(z.reshape(config.T, -1), config.T - 1, axis=0))
     assume(np.abs(a).min() > 1e-3 and (gaps[gaps > 0] > 1e-3).all())
     check_gradients(
         lambda **p: loss_and_gradients(p, to_device(x), config),
@@ -92,7 +96,7 @@ def test_the_terms_are_those_of_losses(term, weight, monkeypatch):
 
 
 def test_both_convolutions_give_the_same_eq_2(monkeypatch):
-    params, x, config = problem(0, CONV, pairs=3)
+    params, x, config = problem(0, CONV, windows=3)
     found = []
     for by in (conv, conv_fourier):
         monkeypatch.setattr(model, "convolution", lambda x, by=by: by)
@@ -111,15 +115,40 @@ def test_the_data_chooses_the_convolution(monkeypatch):
 @pytest.mark.parametrize(
     ("rise", "done", "share"), [(0, 0, 1), (0.5, 0, 0), (0.5, 0.125, 0.25), (0.5, 0.9, 1), (1, 0.75, 0.75)]
 )
-def test_beta_rises_in_a_line(rise, done, share):
-    params, x, config = problem(0, LINEAR, rise=rise)
-    expected = evaluate(params, x, settings(LINEAR, beta=share * config.beta))
-    assert_close(evaluate(params, x, config, done), expected)
+@pytest.mark.parametrize("of_z", [{"beta": 1.3, "group_sparsity": 0.6}, TRIPLETS])
+def test_the_weights_of_z_rise_in_a_line(rise, done, share, of_z):
+    params, x, config = problem(0, LINEAR, rise=rise, **of_z)
+    reached = {name: max(share, 1e-300) * weight for name, weight in of_z.items()}  # 0 would ask for pairs
+    assert_close(evaluate(params, x, config, done), evaluate(params, x, settings(LINEAR, **reached)))
+
+
+def test_group_sparsity_and_acceleration_by_hand():
+    """What the weight adds: of z = 5 and 0, and of z = 5, 10, 15, and of 5, 10, 10."""
+    params = {"W_e": np.eye(2), "b_e": np.zeros(2), "W_d": np.eye(2)}
+
+    def added(x, **weight):
+        x = np.array(x, float)
+        (loss, grads), (without, grads_without) = (
+            evaluate(params, x, Config(0.0, 0.0, group=2, size=1, **{name: share * w for name, w in weight.items()}))
+            for share in (1, 1e-300)
+        )
+        return loss - without, grads["W_e"] - grads_without["W_e"]
+
+    value, dW_e = added([[3, 4], [0, -1]], group_sparsity=2)
+    assert value == pytest.approx(2 * 5)
+    np.testing.assert_allclose(dW_e, 2 * np.outer([3, 4], [3 / 5, 4 / 5]))
+    steady, turning = ([[3, 4], [6, 8], last] for last in ([9, 12], [6, 8]))
+    assert added(steady, acceleration=2)[0] == pytest.approx(0, abs=1e-12)
+    value, dW_e = added(turning, acceleration=2)
+    assert value == pytest.approx(2 * 5)
+    # The signs of z_t-1 - 2 z_t + z_t+1 = -5, times x and dz / dh = (3/5, 4/5) of each frame.
+    np.testing.assert_allclose(dW_e, 2 * np.outer(-1 * np.array([3, 4]) + 2 * np.array([6, 8]) - [6, 8], [0.6, 0.8]))
 
 
 @BOTH
-def test_blocks_and_threads_change_nothing_but_rounding(shape, monkeypatch):
-    params, x, config = problem(0, shape, pairs=5)
+@pytest.mark.parametrize(("windows", "of_z"), [(5, {}), (4, TRIPLETS)])
+def test_blocks_and_threads_change_nothing_but_rounding(shape, windows, of_z, monkeypatch):
+    params, x, config = problem(0, shape, windows, **of_z)
     results = []
     for per_block in (2, 4, 6, 100):
         monkeypatch.setattr(model, "frames_per_block", lambda x, W, n=per_block: n)
@@ -195,10 +224,17 @@ def test_bad_frames_get_a_sentence(x, complaint):
         loss_and_gradients(params, x, config)
 
 
+@pytest.mark.parametrize("frames", [0, 2, 4])
+def test_acceleration_asks_for_triplets(frames):
+    params, _, config = problem(0, LINEAR, **TRIPLETS)
+    with pytest.raises(ValueError, match=f"triplets: all x_t-1, then all x_t, then all x_t.1, not {frames} frames"):
+        loss_and_gradients(params, np.zeros((frames, 6)), config)
+
+
 def test_weights_of_numpys_do_not_make_float64_of_float32():
     params, x, _ = problem(0, CONV)
     params = {name: value.astype(np.float32) for name, value in params.items()}
-    config = Config(np.float64(0.5), np.float64(2), group=2, rise=np.float64(0.5))
+    config = Config(np.float64(0.5), np.float64(2), group=2, rise=np.float64(0.5), group_sparsity=np.float64(1))
     loss, grads = loss_and_gradients(params, x.astype(np.float32), config, np.float64(0.25))
     assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
 
@@ -210,7 +246,11 @@ def test_no_share_of_a_training_is_refused(done):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"alpha": -1}, {"beta": -0.1}, {"beta": np.nan}, {"group": 0}, {"size": 0}, {"rise": 2}, {"rise": -0.5}]
+    "bad",
+    [
+        *({"alpha": -1}, {"beta": -0.1}, {"beta": np.nan}, {"group": 0}, {"size": 0}, {"rise": 2}, {"rise": -0.5}),
+        *({"group_sparsity": -2}, {"acceleration": np.inf, "beta": 0.0}, {"acceleration": 0.5}),
+    ],
 )
 def test_bad_settings_get_a_sentence(bad):
     with pytest.raises(ValueError, match=str(next(iter(bad.values())))):

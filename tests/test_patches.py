@@ -15,6 +15,7 @@ from slowae import backend, model, optim
 from slowae.__main__ import main
 from slowae.backend import to_device, to_host
 from slowae.commands import patches as command
+from slowae.commands import rivals
 from slowae.data import patches, scenes
 from slowae.data.patches import FOLLOWED, MOVING, PER_FRAME, SIDE, draw_pairs, load_pairs, read_pairs
 from slowae.data.whitening import fit_whitening
@@ -162,22 +163,42 @@ def test_prepare_whitens_and_evens_out_contrast():
         np.testing.assert_allclose(x[:, i], pair / (np.sqrt((pair**2).mean()) + 0.1), rtol=1e-4, atol=1e-5)
 
 
+def test_patches_of_frames_are_one_place_in_both_frames_of_a_pair():
+    rng, pairs = np.random.default_rng(0), np.array([[0, 2], [1, 3], [4, 2]])
+    frames = rng.integers(0, 256, (5, 11, 12, 3), dtype=np.uint8)
+    count = 100 * PER_FRAME + 50  # more than are whitened at once
+    x = patches.frame_patches(frames, pairs, lambda f: f.astype(np.float32) / 64 - 2, count, 9, rng)
+    assert x.shape == (2, count, 243) and x.dtype == np.float32
+    possible = {}
+    for pair, top, left in np.ndindex(3, 3, 4):
+        both = frames[pairs[pair], top : top + 9, left : left + 9].reshape(2, 243) / 64 - 2
+        possible[pair, top, left] = both / (np.sqrt((both**2).mean()) + 0.1)
+    drawn = set()
+    for both in x.swapaxes(0, 1):
+        match = [place for place, expected in possible.items() if np.allclose(both, expected, atol=1e-4)]
+        assert len(match) == 1
+        drawn.update(match)
+    assert drawn == set(possible)
+
+
 # The command
 
 
 def test_the_slowest_groups_come_first():
-    rng, config = np.random.default_rng(0), model.Config(0.5, 1.0, command.GROUP, size=1)
+    rng, config = np.random.default_rng(0), model.Config(0.5, 1.0, 4, size=1)
     params = model.init_params(rng, (SIDE**2, 160))
     params["b_e"][8:12] = -1e6  # group 2 is silent
     x = rng.standard_normal((10, SIDE**2)).astype(np.float32)
     h = np.maximum(0, x @ params["W_e"] + params["b_e"])
     z = np.sqrt((h.reshape(10, 40, 4) ** 2).sum(2))
     slowness = [np.abs(v[:5] - v[5:]).mean() / v.mean() if v.any() else np.inf for v in z.T]
-    W = command.slowest_first(params, to_device(x), config)
-    assert W.shape == (SIDE, SIDE, 1, 4 * command.SLOWEST)
-    for place, i in enumerate(np.argsort(slowness)[: command.SLOWEST]):
+    bank = rivals.of_eq2(params, to_device(x), config)
+    W = rivals.mosaic(bank)
+    assert W.shape == (SIDE, SIDE, 1, 128)
+    for place, i in enumerate(np.argsort(slowness)[:32]):
         found = W[..., 4 * place : 4 * place + 4].reshape(-1, 4)
         np.testing.assert_array_equal(found, params["W_d"][:, 4 * i : 4 * i + 4])
+        np.testing.assert_allclose(bank.z[:, place], z[:, i], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("free", ["W_d", "b_e"])
@@ -234,18 +255,19 @@ def test_training_never_mixes_host_arrays_into_the_devices(args):
         watched = x[:, :10].reshape(20, -1)
         params, _ = command.learn("a", config, start, (x, watched), args, 3, project=command.project_except("W_d"))
         assert type(params["W_d"]) is np.ndarray
-        assert command.slowest_first(params, watched, config).shape == (SIDE, SIDE, 1, 16)
+        assert type(rivals.of_eq2(params, watched, config).z) is np.ndarray
 
 
 def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "UNITS", 32)
+    monkeypatch.setattr(rivals, "SHOWN", 32)
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
     rng, out = np.random.default_rng(0), tmp_path / "out"
     for i in range(6):
         write_film(tmp_path / f"{i}.mkv", moving_film(rng, 5))
     words = f"patches --video {tmp_path} --out {out} --pairs 200 --steps 8 --batch 8 --rate 1e-5".split()
     assert main(words) == 0
-    pictures = {"figure2.png", "measures.png", "free_norm.png", "free_bias.png"}
+    pictures = {"figure2.png", "rivals.png", "measures.png", "free_norm.png", "free_bias.png"}
     assert {path.name for path in out.iterdir()} == pictures | {"dictionary.npz", "results.json", "cache", ".lock"}
     with np.load(out / "dictionary.npz") as arrays:
         first = dict(arrays)
@@ -254,9 +276,13 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
         assert W_d.shape == first["W_e" + ending].shape == (SIDE**2, 32) and first["b_e" + ending].shape == (32,)
         np.testing.assert_allclose((W_d**2).sum(0), 1, rtol=1e-5)
         assert (first["b_e" + ending] <= 0).all()
+    assert all(first[f"W_{name}"].shape == (SIDE**2, 32) for name in ("sfa", "subspace", "unitary"))
     assert first["mean"].shape == (SIDE**2,) and first["matrix"].shape == (SIDE**2, SIDE**2)
     results = json.loads((out / "results.json").read_text())
-    assert results["runs"].keys() == {"alpha0", "sparse"} and results["runs"]["alpha0"]["test"]["dead"] >= 0
+    assert (
+        results["runs"].keys() == {"alpha0", "sparse", "sfa", "subspace", "unitary"}
+        and results["runs"]["alpha0"]["test"]["dead"] >= 0
+    )
     settings = results["settings"]
     assert settings["alpha0"]["alpha"] == 0 < settings["sparse"]["alpha"] and settings["steps"] == 8
     areas = [results["runs"][name]["area"] for name in ("sparse", "alpha0")]
@@ -270,8 +296,9 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     with np.load(out / "dictionary.npz") as arrays:
         for name, value in arrays.items():
             np.testing.assert_array_equal(value, first[name])
-    everything = {"alpha0", "sparse", "free_norm", "free_bias"}  # for all but the last starts from alpha0
-    for change, new in (("--alpha 3", {"sparse", "free_norm"}), ("--beta 9", everything), ("--pairs 150", everything)):
+    eq2 = {"alpha0", "sparse", "free_norm", "free_bias"}  # for all but the last starts from alpha0
+    everything = eq2 | {"subspace", "unitary"}
+    for change, new in (("--alpha 3", {"sparse", "free_norm"}), ("--beta 9", eq2), ("--pairs 150", everything)):
         assert main([*words, *change.split()]) == 0
         now = {path.name: path.read_bytes() for path in (out / "cache").iterdir()}
         assert kept.items() < now.items()

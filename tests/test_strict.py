@@ -7,7 +7,7 @@ from strict import Strict, in_use
 from slowae import backend, conv, conv_fourier, methods, model, optim, train
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
-from slowae.methods import slow_autoencoder
+from slowae.methods import coherent, convnet, drlim_convolutional, pooled_decoder, slow_autoencoder
 
 BOTH = pytest.mark.parametrize("by", [conv, conv_fourier], ids=lambda module: module.__name__)
 
@@ -53,20 +53,41 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 
 
 @BOTH
-def test_the_rows_of_eq_2(by, tmp_path, monkeypatch):
-    """Layer 2 upon layer 1, from bytes to codes, in small."""
-    monkeypatch.setattr(slow_autoencoder, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
+@pytest.mark.parametrize(
+    "name", "layer2 group_sparse2 acceleration drlim2 sfa subspace unitary wavelets pooled_decoder2".split()
+)
+def test_rows(by, name, monkeypatch):
+    """Layer 2 upon layer 1, or with it, and a decoder upon both, from bytes to codes, in small."""
+    for module in (slow_autoencoder, drlim_convolutional):
+        monkeypatch.setattr(module, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
     whiten = Whitening(frames.mean(0).ravel().astype(np.float32), np.eye(192, dtype=np.float32) / 70)
 
     def run():
         data = methods.Data(*windows([film]), whiten, [film])
-        row = methods.METHODS["layer2"]
-        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name="layer2"))
-        return params | {"z": row.encode(params, frames)}
+        row = methods.METHODS[name]
+        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name=name))
+        errors = pooled_decoder.errors(params, frames, whole=True) if "W_q" in params else {}
+        return params | {"z": row.encode(params, frames), "errors": np.array([*errors.values()])}
 
     on_both(run, by, monkeypatch)
+
+
+def test_the_network_of_few_labels_and_film(monkeypatch):
+    rng = np.random.default_rng(0)
+    film = Scene("film", 0, 1, 0, rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8))
+    images = rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8), np.arange(50) % 10
+    inputs = {"mean": np.full(3072, 128, np.float32), "matrix": np.eye(3072, dtype=np.float32) / 70}
+    monkeypatch.setattr(convnet, "fit_zca_own", lambda *_: inputs)
+    config = coherent.Config(epochs=3, batch=10, labels=10, hidden=8, near=2, blocks=1)
+
+    def run():
+        data = methods.Data(*windows([film]), None, labelled=images)
+        params = coherent.fit(data, config, methods.Run())
+        return params | {"accuracy": np.array(convnet.image_accuracy(params, *images))}
+
+    on_both(run, conv_fourier, monkeypatch)
 
 
 def test_it_refuses_host_arrays():

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from slowae import __version__, backend, blocks
+from slowae import __version__, backend, blocks, processes
 
 
 def number(kind, least, most):
@@ -37,8 +37,8 @@ OPTIONS = {
     "batch": (int, 1, 10**6, 8, "pairs a step"),
     "rate": (float, 1e-12, 1e6, 1e-3, "learning rate"),
     "bias-rate": (float, 0, 1, 0.03, "biases learn so much slower than filters"),
-    "alpha": (float, 0, 1e6, 1.0, "weight of sparsity"),
-    "beta": (float, 0, 1e6, 4.0, "weight of slowness"),
+    "alpha": (float, 0, 1e6, 4.0, "weight of sparsity"),
+    "beta": (float, 0, 1e6, 16.0, "weight of slowness"),
     "alpha2": (float, 0, 1e6, 1.0, "weight of sparsity in layer 2"),
     "beta2": (float, 0, 1e6, 4.0, "weight of slowness in layer 2"),
     "beta-sparse": (float, 0, 1e6, 4.0, "weight of slowness in the second run"),
@@ -89,6 +89,7 @@ def versions(more=()):
 def machine():
     """What a measured time holds for."""
     found = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": blocks.threads()}
+    found["processes"] = processes.count()
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
         found["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), found["cpu"])
     if backend.chosen() == "cupy":

@@ -1,4 +1,4 @@
-"""What slowness learns from movie patches: the fully connected model of Eq. 2, without and with sparsity (Figure 2)."""
+"""What slowness learns from movie patches: Eq. 2, fully connected, without and with sparsity (Figure 2), and others."""
 
 import time
 from dataclasses import asdict
@@ -7,14 +7,15 @@ import numpy as np
 
 from slowae import files, measures, model, optim, plots, train
 from slowae.backend import chosen, to_device, to_host
-from slowae.commands import add_options, machine, peak_mb, say, versions
+from slowae.commands import add_options, machine, peak_mb, rivals, say, versions
+from slowae.commands.rivals import GROUP
 from slowae.data import patches, scenes, sources, whitening
 from slowae.plots import patches as plots_patches
 
-UNITS, GROUP, SLOWEST = 512, 4, 32
+UNITS = 512
 BIAS_RATE = 0.1  # the biases learn this much slower: at the full rate the first steps silence units for good
 BIAS_RATE_DENSE = 0.01  # at alpha = 0: of the groups that stayed noise at 0.1, most had gone to negative biases
-RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0"}
+RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **rivals.TITLES}
 
 
 def add_arguments(parser):
@@ -37,28 +38,16 @@ def learn(name, config, start, data, args, steps, bias_rate=BIAS_RATE, project=o
     """Train from the parameters `start` on data, x (2, P, D) and what is watched -> params, history; in OUT/cache."""
     x, watched = data
 
-    def draw(rng):
-        picks = to_device(rng.integers(x.shape[1], size=args.batch))
-        return x[:, picks].reshape(-1, x.shape[2])
-
     depends = {"config": asdict(config), "batch": args.batch, "x": files.checksum(to_host(x))}
     return train.fit(
         lambda params, batch, done: model.loss_and_gradients(params, batch, config),
         lambda rng: start,
-        draw,
+        patches.batches(x, args.batch),
         train.Descent(steps, args.rate, bias_rate=bias_rate, every=max(10, steps // 60), seed=args.seed),
         project=project,
         watch=lambda params: model.statistics(params, watched, config),
         checkpoint=train.Checkpoint(args.out / "cache", name, depends, args.resume),
     )
-
-
-def slowest_first(params, x, config):
-    """Atoms (S, S, 1, SLOWEST groups of GROUP), slowest group first."""
-    z = to_host(model.encode(to_device(params), x, config))
-    order = np.argsort(measures.group_slowness(z), kind="stable")[:SLOWEST]
-    W = params["W_d"].reshape(patches.SIDE, patches.SIDE, 1, -1, GROUP)
-    return W[:, :, :, order].reshape(patches.SIDE, patches.SIDE, 1, -1)
 
 
 def configurations(args):
@@ -100,19 +89,21 @@ def learn_all(x, watched, args):
     return learned, histories
 
 
-def judge(learned, histories, tested, args):
+def judge(banks, learned, histories, tested, args):
     """-> {name: what each unit looks like}, {name: what results.json says of the run}."""
     units, results = {}, {}
-    for name, config in configurations(args).items():
-        W = learned[name]["W_d"].reshape(patches.SIDE, patches.SIDE, UNITS)
-        units[name] = measures.measure(W, GROUP)
+    for name, (W, group, z) in banks.items():
+        units[name] = measures.measure(W.reshape(patches.SIDE, patches.SIDE, -1), group)
+        delta = measures.delta(z)
         results[name] = {
-            "coherence": measures.coherence(units[name], np.random.default_rng(args.seed), GROUP),
+            "coherence": measures.coherence(units[name], np.random.default_rng(args.seed), group),
             "area": float(units[name]["area"].mean()),
             "blobs": float(units[name]["blob"].mean()),
-            "test": model.statistics(to_device(learned[name]), tested, config),
-            "last": histories[name][-1],
+            "delta": float(delta[np.isfinite(delta)].mean()),
         }
+    for name, config in configurations(args).items():
+        test = model.statistics(to_device(learned[name]), tested, config)
+        results[name] |= {"test": test, "last": histories[name][-1]}
     return units, results
 
 
@@ -125,24 +116,32 @@ def text(results):
             for q in results["alpha0"]["coherence"]
         },
         "effective area, pixels": lambda r: r["area"],
-        "slowness, mean |z - z'| / mean z": lambda r: r["test"]["slowness"],
-        "reconstruction, error / variance": lambda r: r["test"]["reconstruction"],
-        "active": lambda r: r["test"]["active"],
-        "dead units": lambda r: r["test"]["dead"],
+        "slowness, <(z - z')^2> / var z": lambda r: r["delta"],
     }
     for title, value in rows.items():
         lines.append(f"{title:<34}" + "".join(f"{value(result):>12.3f}" for result in results.values()))
+    own = {
+        "slowness, mean |z - z'| / mean z": "slowness",
+        "reconstruction, error / variance": "reconstruction",
+        "active": "active",
+        "dead units": "dead",
+    }
+    eq2 = [result["test"] for result in results.values() if "test" in result]
+    for title, name in own.items():
+        lines.append(f"{title:<34}" + "".join(f"{test[name]:>12.3f}" for test in eq2))
     return "\n".join(lines)
 
 
-def draw(learned, histories, units, results, tested, args):
-    """Figure 2, the measures, and the two degeneracies."""
+def draw(banks, learned, histories, units, results, tested, args):
+    """Figure 2, the others, the measures, and the two degeneracies."""
     configs = configurations(args)
-    shown = {run: slowest_first(learned[run], tested, config) for run, config in configs.items()}
     titles = {"alpha0": "(a) without sparsity, alpha = 0", "sparse": f"(b) with sparsity, alpha = {args.alpha:g}"}
-    plots.save(plots.filters({titles[n]: W for n, W in shown.items()}), args.out / "figure2.png")
+    plots.save(plots.filters({title: rivals.mosaic(banks[n]) for n, title in titles.items()}), args.out / "figure2.png")
+    others = {title: rivals.mosaic(banks[n]) for n, title in rivals.TITLES.items()}
+    plots.save(plots.filters(others), args.out / "rivals.png")  # of a block of pairs, each row is one
     coherences = {RUNS[n]: r["coherence"] for n, r in results.items()}
-    measured = plots_patches.measures({RUNS[n]: u for n, u in units.items()}, coherences, patches.SIDE)
+    groups = {RUNS[n]: some.group for n, some in banks.items()}
+    measured = plots_patches.measures({RUNS[n]: u for n, u in units.items()}, coherences, patches.SIDE, groups)
     plots.save(measured, args.out / "measures.png")
     free_norm = plots_patches.degeneracy(
         {"unit-norm atoms": histories["sparse"], "free atoms": histories["free_norm"]},
@@ -154,7 +153,7 @@ def draw(learned, histories, units, results, tested, args):
         {"bias <= 0": histories["alpha0"], "free bias": histories["free_bias"]},
         {"active": "share of h > 0", "slowness": "mean |z - z'| / mean z", "reconstruction": "error / variance"},
         "With free biases (alpha = 0)",
-        {"atoms, free bias": slowest_first(learned["free_bias"], tested, configs["alpha0"])},
+        {"atoms, free bias": rivals.mosaic(rivals.of_eq2(learned["free_bias"], tested, configs["alpha0"]))},
     )
     plots.save(free_bias, args.out / "free_bias.png")
 
@@ -166,11 +165,14 @@ def run(args):
         start = time.perf_counter()
         whiten, x, watched, tested, data = load(args)
         learned, histories = learn_all(x, watched, args)
-        units, results = judge(learned, histories, tested, args)
-        draw(learned, histories, units, results, tested, args)
+        banks = {name: rivals.of_eq2(learned[name], tested, config) for name, config in configurations(args).items()}
+        banks |= rivals.learn(x, tested, args)
+        units, results = judge(banks, learned, histories, tested, args)
+        draw(banks, learned, histories, units, results, tested, args)
         sparse = {f"{name}_sparse": value for name, value in learned["sparse"].items()}
         white = {"mean": whiten.mean, "matrix": whiten.matrix, "epsilon": np.array(whiten.epsilon)}
-        files.write_arrays(args.out / "dictionary.npz", {**learned["alpha0"], **sparse, **white})
+        others = {f"W_{name}": banks[name].W for name in rivals.TITLES}
+        files.write_arrays(args.out / "dictionary.npz", {**learned["alpha0"], **sparse, **others, **white})
         found = {
             "runs": results,
             "area_ratio": results["sparse"]["area"] / results["alpha0"]["area"],

@@ -5,10 +5,10 @@ from itertools import combinations
 
 import numpy as np
 
-from slowae import files, measures, plots, retrieval
+from slowae import files, measures, retrieval
 from slowae.backend import chosen
 from slowae.commands import machine, peak_mb, versions
-from slowae.methods import METHODS, convnet
+from slowae.methods import METHODS, convnet, pooled_decoder
 from slowae.methods import slow_autoencoder as eq2
 
 MEASURES = ("map", "auc")
@@ -63,18 +63,25 @@ def _oracle_and_chance(folds):
 
 def _learned(name, row, fold, images, seed):
     """What a row says of its training, beside its scores."""
-    params, config = row.params, METHODS[name].config
+    params, some = row.params, fold.data.frames[:: -(-len(fold.data.frames) // 300)]
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
-    said = {"title": METHODS[name].title, "seconds": round(row.seconds, 1), "parameters": numbers}
-    if "W_d" in params:
-        silent = eq2.silent(params, fold.data.frames[:: -(-len(fold.data.frames) // 300)])
-        said["units"] = {"silent": np.flatnonzero(silent).tolist(), "of": len(silent)}
-        if config.group > 1:
-            within, between = measures.group_similarity(params["W_d"], config.group)
-            said["groups"] = {"within": within, "between": between}
+    said = {"title": METHODS[name].title, "kind": METHODS[name].kind, "seconds": round(row.seconds, 1)}
+    said["parameters"] = numbers
+    W = params.get("W_d", params.get("W", params.get("W_e")))
+    if "W_q" in params:
+        held_out = fold.frames[:: -(-len(fold.frames) // 300)]
+        said["decoded"] = pooled_decoder.errors(params, held_out, whole=True)
+    elif W is not None:
+        if "W_e" in params:
+            silent = eq2.silent(params, some)
+            said["units"] = {"silent": np.flatnonzero(silent).tolist(), "of": len(silent)}
+        group = W.shape[3] // METHODS[name].encode(params, some[:1]).shape[3]
+        if group > 1:
+            within, between = measures.group_similarity(W, group)
+            said["groups"] = {"of": group, "within": within, "between": between}
     if row.history:
         said["last"] = row.history[-1]
-        if "units" in said:
+        if "W_d" in params and "units" in said:
             said["units"]["still"] = np.flatnonzero(eq2.still(params, seed)).tolist()
     if images and "W_4" in params:
         said["test_accuracy"] = convnet.image_accuracy(params, *images["test"])
@@ -118,15 +125,21 @@ def results(rows, folds, parted, images, settings, start):
 
 def write(out, found, rows, fold, images):
     """results.json, learned.npz and the pictures, into `out`."""
+    from slowae import plots  # here: Matplotlib takes longer to import than all the rest
+
     titles = {name: METHODS[name].title for name in rows}
     banks = {
-        name: {key: row.params[key] for key in ("W_e", "b_e", "W_d") if key in row.params} for name, row in rows.items()
+        name: {key: row.params[key] for key in ("W_e", "b_e", "W_d", "W") if key in row.params}
+        for name, row in rows.items()
     }
     files.write_groups(out / "learned.npz", {name: bank for name, bank in banks.items() if bank})
-    shown = [n for n, row in rows.items() if row.history and "W_d" in row.params and "centre" not in row.params]
+    shown = [n for n, row in rows.items() if row.history and found["rows"][n].get("groups")]
     if shown:
-        silent = {titles[n]: found["rows"][n]["units"]["silent"] for n in shown}
-        plots.save(plots.filters({titles[n]: banks[n]["W_d"] for n in shown}, silent=silent), out / "filters.png")
+        told = {titles[n]: found["rows"][n] for n in shown}
+        silent = {title: row.get("units", {}).get("silent", []) for title, row in told.items()}
+        groups = {title: row["groups"]["of"] for title, row in told.items()}
+        filters = {titles[n]: next(banks[n][key] for key in ("W_d", "W", "W_e") if key in banks[n]) for n in shown}
+        plots.save(plots.filters(filters, groups, silent), out / "filters.png")
     histories = {
         titles[n]: row.history for n, row in rows.items() if row.history and "reconstruction" in row.history[-1]
     }

@@ -70,6 +70,18 @@ def differences(found, task="temporal"):
     return markdown(lines) if len(lines) > 1 else ""
 
 
+def learning(found):
+    """results.json -> what each row that learns has become; alike: filters within groups, over those of two groups."""
+    lines = [["learned", "seconds", "numbers", "alike", "units silent", "still as they began"]]
+    for row in found["rows"].values():
+        if row["parameters"]:
+            groups, units = row.get("groups"), row.get("units", {})
+            alike = f"{groups['within'] / groups['between']:.2f}" if groups else ""
+            counts = (f"{len(units[key])} of {units['of']}" if key in units else "" for key in ("silent", "still"))
+            lines.append([row["title"], f"{row['seconds']:.0f}", f"{row['parameters']:,}", alike, *counts])
+    return markdown(lines) if len(lines) > 1 else ""
+
+
 def text(found):
     """results.json -> all of it in words."""
     scenes, resampled = found["scenes"], found["resampled"]
@@ -86,17 +98,11 @@ def text(found):
     for task in ("crowded", "class"):
         if any(f"{task}_map" in row for row in found["rows"].values()):
             parts += [table(found, task), differences(found, task)]
+    parts.append(learning(found))
     for row in found["rows"].values():
-        if "last" in row and "units" in row:
-            groups = row.get("groups")
-            alike = (
-                f"filters alike within groups {groups['within']:.3f}, between {groups['between']:.3f}; "
-                if groups
-                else ""
-            )
-            units = row["units"]
-            parts.append(f"{row['title']}: {alike}active {row['last']['active']:.1%}; of {units['of']} units "
-                         f"{len(units['silent'])} silent, {len(units['still'])} still as they began")  # fmt: skip
+        if "decoded" in row:
+            shares = ", ".join(f"{name} {share:.3f}" for name, share in row["decoded"].items())
+            parts.append(f"{row['title']}, error as a share of the frames' variance: {shares}")
         if "test_accuracy" in row:
             parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right")
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -8,7 +8,7 @@ import tempfile
 
 import numpy as np
 
-from slowae import files
+from slowae import files, processes
 from slowae.data import sources
 
 FOLDER = "cifar-10-batches-bin"
@@ -50,6 +50,7 @@ def fetch(folder):
                     file.write(tar.extractfile(f"{FOLDER}/{name}").read())
 
 
+@processes.leader_first()
 def load(part):
     """part "train" or "test" -> images (N, 32, 32, 3) uint8, labels (N,) int64, N = 50,000 or 10,000.
 

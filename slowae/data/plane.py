@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from slowae import files
+from slowae import files, processes
 from slowae.backend import require
 from slowae.data.sources import data_dir
 
@@ -143,6 +143,7 @@ def render(yaw, roll):
     return views
 
 
+@processes.leader_first()
 def load(step=1):
     """The grid of yaw x roll every `step` degrees, rendered once and kept in data_dir().
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import eigh
 
-from slowae import files
+from slowae import files, processes
 from slowae.backend import array_module, require, to_device
 from slowae.blocks import map_blocks
 
@@ -41,6 +42,23 @@ class Whitening:
         return Whitening(to_device(self.mean), to_device(self.matrix), self.epsilon)
 
 
+def covariance(rows, count, block):
+    """<r r^T> over `count` rows, of which rows(slice) makes (n, D) float64, `block` at a time -> (D, D)."""
+    return sum((r := rows(slice(i, i + block))).T @ r for i in range(0, count, block)) / count
+
+
+def sphere(C, most, least):
+    """Covariance C (D, D) -> S (D, d) such that S^T C S = I: along the `most` principal axes of largest variance.
+
+    Fewer where axes have less variance than `least` times the largest. ValueError if nothing varies.
+    """
+    D = len(C)
+    variance, E = eigh(C, subset_by_index=(max(0, D - most), D - 1))
+    require(variance[-1] > 0, "the data to whiten are all the same")
+    kept = variance > least * variance[-1]
+    return E[:, kept] / np.sqrt(variance[kept])
+
+
 def principal_axes(frames, block=4096):
     """frames (N, ...) uint8 or float -> mean (D,), eigenvalues (D,) and eigenvectors (D, D) of the covariance, float64.
 
@@ -52,8 +70,7 @@ def principal_axes(frames, block=4096):
     with np.errstate(invalid="ignore"):  # Inf - Inf
         mean = sum(flat[b].sum(0, dtype=np.float64) for b in blocks) / len(flat)
     require(np.isfinite(mean).all(), "the frames to whiten hold NaN or Inf")
-    covariance = sum((c := flat[b] - mean).T @ c for b in blocks) / len(flat)
-    D, E = np.linalg.eigh(covariance)
+    D, E = np.linalg.eigh(covariance(lambda b: flat[b] - mean, len(flat), block))
     D = D.clip(0)
     require(D.mean() > 1e-20 * (mean * mean).mean(), "the frames to whiten are all the same")
     return mean, D, E
@@ -74,6 +91,7 @@ def fit_whitening(frames, epsilon):
     return whitening(*principal_axes(frames), epsilon)
 
 
+@processes.leader_first()
 def kept_whitening(folder, frames, epsilon):
     """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames."""
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"

@@ -14,11 +14,22 @@ import numpy as np
 from slowae import files, train
 from slowae.backend import require
 from slowae.data.whitening import Whitening
-from slowae.methods import controls, convnet
+from slowae.methods import (
+    coherent,
+    controls,
+    convnet,
+    drlim_convolutional,
+    pooled_decoder,
+    sfa,
+    subspace,
+    unitary,
+    wavelets,
+)
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
-FIRST, SECOND = Config(rise=0.25), Config(group=1, size=4, rise=0.25)
+FIRST = Config(alpha=4.0, beta=16.0, rise=0.25)
+SECOND = Config(alpha=1.0, beta=4.0, group=1, size=4, rise=0.25)
 
 
 class Data(NamedTuple):
@@ -43,6 +54,15 @@ class Data(NamedTuple):
         require(good, f"windows must be (P, T) indices of {len(self.frames)} frames, one or more, T = 2 or more")
         adjacent = np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1)
         return np.unique(adjacent, axis=0)
+
+    @property
+    def triplets(self):
+        """Every three frames that follow one another (P, 3), chained from pairs. ValueError where there are none."""
+        pairs, after = self.pairs, np.full(len(self.frames), -1)
+        after[pairs[:, 0]] = pairs[:, 1]
+        third = after[pairs[:, 1]]
+        require((third >= 0).any(), "no three frames follow one another: give longer videos, or more frames a second")
+        return np.column_stack([pairs, third])[third >= 0]
 
     @property
     def checksum(self):
@@ -99,14 +119,28 @@ class Run:
 
 class Method(NamedTuple):
     """A row: title as printed; fit(data, config, run) -> params, {} where there is nothing to learn; encode(params,
-    frames (N, 32, 32, 3) uint8) -> z (N, ...) on the host; config: its frozen dataclass, or None."""
+    frames (N, 32, 32, 3) uint8) -> z (N, ...) on the host; config: its frozen dataclass, or None; kind: in pictures."""
 
     title: str
     fit: Callable
     encode: Callable
     config: object = None
+    kind: str = "control"
 
 
+def _layer1(title, config):
+    return Method(title, eq2.fit, eq2.encode, config, EQ_2)
+
+
+def _layer2(title, config, below):
+    return Method(title, partial(eq2.fit, below=below), eq2.encode, config, EQ_2)
+
+
+def _other(title, module, config, kind="other ways"):
+    return Method(title, module.fit, getattr(module, "encode", eq2.encode), config, kind)
+
+
+EQ_2, LABELS = "Eq. 2, and its terms", "with labels"
 METHODS = {
     "pixels": Method("pixels", controls.nothing, controls.pixels),
     "pixels_centred": Method("pixels, mean removed", controls.nothing, controls.pixels_centred),
@@ -119,13 +153,35 @@ METHODS = {
     "colour_histogram": Method("colour histogram", controls.nothing, controls.colour_histogram),
     "random": Method("random weights", eq2.fit_random, eq2.encode, FIRST),
     "random_patches": Method("random patches as filters", eq2.fit_patches, eq2.encode, FIRST),
-    "alpha0": Method("alpha = 0", eq2.fit, eq2.encode, replace(FIRST, alpha=0.0)),
-    "beta0": Method("beta = 0", eq2.fit, eq2.encode, replace(FIRST, beta=0.0)),
-    "layer1": Method("layer 1", eq2.fit, eq2.encode, FIRST),
+    "wavelets": Method("wavelets", wavelets.fit, eq2.encode, FIRST),
     "random2": Method("random weights, 2 layers", partial(eq2.fit_random, below="random"), eq2.encode, SECOND),
-    "beta0_2": Method("beta = 0, 2 layers", partial(eq2.fit, below="beta0"), eq2.encode, replace(SECOND, beta=0.0)),
-    "layer2": Method("layer 2", partial(eq2.fit, below="layer1"), eq2.encode, SECOND),
-    "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode),
-    "supervised2": Method("supervised, layer 2", convnet.fit, eq2.encode, convnet.Config()),
+    "alpha0": _layer1("alpha = 0", replace(FIRST, alpha=0.0)),
+    "beta0": _layer1("beta = 0", replace(FIRST, beta=0.0)),
+    "layer1": _layer1("layer 1", FIRST),
+    "group_sparse": _layer1("group sparsity", replace(FIRST, alpha=0.0, beta=0.0, group_sparsity=8.0)),
+    "acceleration": _layer1("acceleration", replace(FIRST, beta=0.0, acceleration=2.0)),
+    "beta0_2": _layer2("beta = 0, 2 layers", replace(SECOND, beta=0.0), below="beta0"),
+    "layer2": _layer2("layer 2", SECOND, below="layer1"),
+    "group_sparse2": _layer2(
+        "group sparsity, 2 layers", replace(SECOND, alpha=0.0, beta=0.0, group_sparsity=2.0), below="group_sparse"
+    ),
+    "sfa": _other("slow feature analysis", sfa, sfa.Config()),
+    "subspace": _other("slow subspaces", subspace, subspace.Config()),
+    "unitary": _other("unitary pairs", unitary, unitary.Config()),
+    "drlim1": _other("DrLIM", drlim_convolutional, drlim_convolutional.Config()),
+    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2)),
+    "pooled_decoder": _other("decoded from layer 1", pooled_decoder, pooled_decoder.Config()),
+    "pooled_decoder2": Method(
+        "decoded from layer 2",
+        partial(pooled_decoder.fit, below="layer2"),
+        pooled_decoder.encode,
+        pooled_decoder.Config(filter=3),
+        "other ways",
+    ),
+    "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode, kind=LABELS),
+    "supervised2": _other("supervised, layer 2", convnet, convnet.Config(), LABELS),
+    "few_labels": _other("1,000 labels, layer 2", coherent, coherent.Config(weight=0.0), LABELS),
+    "coherent": _other("1,000 labels and film, layer 2", coherent, coherent.Config(), LABELS),
 }
-LABELLED = {"zca_own", "zca_tuned_classes", "supervised1", "supervised2"}  # rows that learn from Data.labelled
+# Rows that learn from Data.labelled.
+LABELLED = {"zca_own", "zca_tuned_classes"} | {name for name, row in METHODS.items() if row.kind == LABELS}

@@ -8,21 +8,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from slowae import files, losses
+from slowae import files, layers, losses
 from slowae.backend import require, to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
 from slowae.data.cifar import augment
 from slowae.data.whitening import Whitening
-from slowae.layers import (
-    batch_norm_backward,
-    batch_norm_forward,
-    l2_pool_backward,
-    l2_pool_forward,
-    linear_backward,
-    linear_forward,
-    relu_backward,
-    relu_forward,
-)
 from slowae.methods.controls import fit_zca_own
 from slowae.methods.slow_autoencoder import FILTERS, POOLS
 from slowae.model import convolution
@@ -62,42 +52,42 @@ def init_params(rng, filters=FILTERS, side=32, hidden=256, classes=10):
 
 
 def _norm_forward(a, b, normalise):
-    return batch_norm_forward(a, b) if normalise else (a, None)
+    return layers.batch_norm_forward(a, b) if normalise else (a, None)
 
 
 def _norm_backward(dout, cache):
-    return batch_norm_backward(dout, cache) if cache else (dout, 0)
+    return layers.batch_norm_backward(dout, cache) if cache else (dout, 0)
 
 
 def forward(params, x, normalise=False):
     """x (N, H, W, C) -> logits (N, classes), cache. normalise: a_2 and a_3 over the N images, as in training."""
     cache, by = {}, convolution(x)
     a_1, cache["conv_1"] = by.conv_forward(x, params["W_1"], params["b_1"])
-    h_1, cache["relu_1"] = relu_forward(a_1)
-    z_1, cache["pool_1"] = l2_pool_forward(h_1, POOLS[0].group, POOLS[0].size)
+    h_1, cache["relu_1"] = layers.relu_forward(a_1)
+    z_1, cache["pool_1"] = layers.l2_pool_forward(h_1, POOLS[0].group, POOLS[0].size)
     a_2, cache["conv_2"] = by.conv_forward(z_1, params["W_2"], params["b_2"])
     a_2, cache["norm_2"] = _norm_forward(a_2, params["b_2"], normalise)
-    h_2, cache["relu_2"] = relu_forward(a_2)
-    z_2, cache["pool_2"] = l2_pool_forward(h_2, POOLS[1].group, POOLS[1].size)
+    h_2, cache["relu_2"] = layers.relu_forward(a_2)
+    z_2, cache["pool_2"] = layers.l2_pool_forward(h_2, POOLS[1].group, POOLS[1].size)
     cache["shape"] = z_2.shape
-    a_3, cache["linear_3"] = linear_forward(z_2.reshape(len(x), -1), params["W_3"], params["b_3"])
+    a_3, cache["linear_3"] = layers.linear_forward(z_2.reshape(len(x), -1), params["W_3"], params["b_3"])
     a_3, cache["norm_3"] = _norm_forward(a_3, params["b_3"], normalise)
-    h_3, cache["relu_3"] = relu_forward(a_3)
-    logits, cache["linear_4"] = linear_forward(h_3, params["W_4"], params["b_4"])
+    h_3, cache["relu_3"] = layers.relu_forward(a_3)
+    logits, cache["linear_4"] = layers.linear_forward(h_3, params["W_4"], params["b_4"])
     return logits, cache
 
 
-def backward(dlogits, cache):
-    """dlogits (N, classes) -> the gradients, keyed as params."""
+def backward(dlogits, cache, dh_3=0):
+    """dlogits (N, classes) -> the gradients, keyed as params. dh_3 (N, hidden): of what else depends on h_3."""
     by = convolution(dlogits)
-    dh_3, dW_4, db_4 = linear_backward(dlogits, cache["linear_4"])
-    da_3, dshift_3 = _norm_backward(relu_backward(dh_3, cache["relu_3"]), cache["norm_3"])
-    dz_2, dW_3, db_3 = linear_backward(da_3, cache["linear_3"])
-    dh_2 = l2_pool_backward(dz_2.reshape(cache["shape"]), cache["pool_2"])
-    da_2, dshift_2 = _norm_backward(relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
+    dh_classes, dW_4, db_4 = layers.linear_backward(dlogits, cache["linear_4"])
+    da_3, dshift_3 = _norm_backward(layers.relu_backward(dh_classes + dh_3, cache["relu_3"]), cache["norm_3"])
+    dz_2, dW_3, db_3 = layers.linear_backward(da_3, cache["linear_3"])
+    dh_2 = layers.l2_pool_backward(dz_2.reshape(cache["shape"]), cache["pool_2"])
+    da_2, dshift_2 = _norm_backward(layers.relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
     dz_1, dW_2, db_2 = by.conv_backward(da_2, cache["conv_2"])
-    dh_1 = l2_pool_backward(dz_1, cache["pool_1"])
-    dW_1, db_1 = by.conv_backward_filters(relu_backward(dh_1, cache["relu_1"]), cache["conv_1"])
+    dh_1 = layers.l2_pool_backward(dz_1, cache["pool_1"])
+    dW_1, db_1 = by.conv_backward_filters(layers.relu_backward(dh_1, cache["relu_1"]), cache["conv_1"])
     grads = {"W_4": dW_4, "b_4": db_4, "W_3": dW_3, "b_3": db_3 + dshift_3}
     return grads | {"W_2": dW_2, "b_2": db_2 + dshift_2, "W_1": dW_1, "b_1": db_1}
 
@@ -149,14 +139,21 @@ def accuracy(params, x, labels):
     return float(sum(parts)) / len(x)
 
 
-def fit(data, config, run):
+def learned_from(images):
+    """How many of the images come before the last fiftieth, on which training is watched."""
+    return len(images) - len(images) // 50
+
+
+def fit(data, config, run, told=None, film=None, loss=loss_and_gradients):
     """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
     No film takes part: images are whitened with their own statistics, and so are films when they are encoded. The last
-    fiftieth of the images is not learned from: the history has the accuracy on it.
+    fiftieth of the images is not learned from: the history has the accuracy on it. For `coherent`, told: the images it
+    learns from, where not all others; film(rng, whitened): what `loss` is given beside x and labels.
     """
     images, labels = data.images()
-    inputs, count = fit_zca_own(data, None, run), len(images) - len(images) // 50
+    inputs, count = fit_zca_own(data, None, run), learned_from(images)
+    told = np.arange(count) if told is None else told
     whiten = Whitening(inputs["mean"], inputs["matrix"]).on_device()
 
     def whitened(images):
@@ -166,17 +163,18 @@ def fit(data, config, run):
     watched_labels = to_device(labels[count:])
 
     def draw(rng):
-        picks = rng.integers(count, size=config.batch)
-        return whitened(augment(images[picks], rng)), to_device(labels[picks])
+        picks = told[rng.integers(len(told), size=config.batch)]
+        batch = whitened(augment(images[picks], rng)), to_device(labels[picks])
+        return (*batch, film(rng, whitened)) if film else batch
 
     depends = {"images": images, "labels": labels, **inputs}
     params = run.train(
-        lambda params, batch, done: loss_and_gradients(params, batch),
+        lambda params, batch, done: loss(params, batch),
         lambda rng: init_params(rng, hidden=config.hidden),
         draw,
-        {"config": asdict(config), "data": files.checksum(depends)},
+        {"config": asdict(config), "data": files.checksum(depends)} | ({"film": data.checksum} if film else {}),
         watch=lambda params: {"accuracy": accuracy(fold(params, some), watched, watched_labels)},
-        steps=config.epochs * count // config.batch,
+        steps=config.epochs * len(told) // config.batch,
         rate=config.rate,
         optimizer="adam",
         bias_rate=1.0,

@@ -64,19 +64,24 @@ def embed(params, x):
     return _forward(params, x)[0]
 
 
+def over_pairs(z, first, second, near, config):
+    """Eq. 1 between the codes z (N, D) of the frames first[p] and second[p], near[p] or not -> mean over p, dz."""
+    loss, dz_first, dz_second = losses.drlim(z[first], z[second], near, config.margin, config.squared)
+    xp = array_module(z)
+    dz = xp.zeros_like(z)
+    xp.add.at(dz, first, dz_first)  # a frame stands in several pairs
+    xp.add.at(dz, second, dz_second)
+    return loss, dz
+
+
 def loss_and_gradients(params, batch, config):
     """Eq. 1 over a batch -> its mean over pairs, gradients keyed as params.
 
     batch: frames x (N, D); pair p joins the frames first[p] and second[p], (P,) integers; near (P,) bool.
     """
-    x, first, second, near = batch
+    x, *pairs = batch
     z, relu_cache, linear_cache = _forward(params, x)
-    loss, dz_first, dz_second = losses.drlim(z[first], z[second], near, config.margin, config.squared)
-
-    xp = array_module(z)
-    dz = xp.zeros_like(z)
-    xp.add.at(dz, first, dz_first)  # a frame stands in several pairs
-    xp.add.at(dz, second, dz_second)
+    loss, dz = over_pairs(z, *pairs, config)
     dh, dW_2, db_2 = linear_backward(dz, linear_cache)
     da = relu_backward(dh, relu_cache)
     # linear_backward's other two gradients; the views need none, and theirs would cost a third of the step.

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from slowae import files, model, optim
+from slowae import files, model, optim, processes
 from slowae.backend import array_module, require, to_device
 from slowae.data import scenes
 from slowae.data.whitening import Whitening
@@ -21,13 +21,17 @@ KEPT = 2**29  # bytes of what a layer sees of its frames: as much is kept, and m
 POOLS = model.Config(group=4, size=2), model.Config(group=1, size=4)
 
 
+def first_layer(params):
+    """The parameters of a second layer that belong to the first, under the names that they had there."""
+    return {name.removeprefix("below/"): value for name, value in params.items() if name.startswith("below/")}
+
+
 def seen(params, frames):
     """What a row's own filters see of frames (N, 32, 32, 3), all on the backend: x (N, H, W, C)."""
     x = Whitening(params["mean"], params["matrix"])(frames)
     if "centre" not in params:
         return x
-    below = {name.removeprefix("below/"): value for name, value in params.items() if name.startswith("below/")}
-    return (model.encode(below, x, POOLS[0]) - params["centre"]) / params["scale"]
+    return (model.encode(first_layer(params), x, POOLS[0]) - params["centre"]) / params["scale"]
 
 
 def moments(z):
@@ -69,24 +73,29 @@ def fit_patches(data, config, run):
     return fit_zca(data, None, run) | {"W_e": min(0.5, 2 * C / K) * W, "b_e": np.zeros(K, np.float32), "W_d": W}
 
 
+def layer_input(inputs, frames):
+    """x(indices) -> what a layer with these parameters of `seen` sees of those frames, all on the backend."""
+    here, frames = to_device(inputs), to_device(frames)
+    # A batch is few frames, and to whiten it all of the matrix is read: once for all of them, where they fit.
+    if seen(here, frames[:1]).nbytes * len(frames) > KEPT:
+        return lambda picks: seen(here, frames[picks])
+    parts = [seen(here, frames[i : i + 500]) for i in range(0, len(frames), 500)]
+    return array_module(frames).concatenate(parts).__getitem__
+
+
 def fit(data, config, run, below=None):
-    """Eq. 2 on pairs of whitened frames, or of the frozen codes of row `below`."""
+    """Eq. 2 on pairs, or triplets, of whitened frames, or of the frozen codes of row `below`."""
     pool = POOLS[below is not None]
     require(
         (config.group, config.size) == (pool.group, pool.size),
         f"this layer pools groups of {pool.group} maps x {pool.size} x {pool.size}, not {config.group}, {config.size}",
     )
-    inputs, pairs = _inputs(data, run, below), data.pairs
-    here, frames = to_device(inputs), to_device(data.frames)
-    watched = seen(here, to_device(watched_frames(data)))
-    # A batch is few frames, and to whiten it all of the matrix is read: once for all of them, where they fit.
-    whole = watched[0].nbytes * len(frames) <= KEPT
-    parts = [seen(here, frames[i : i + 500]) for i in range(0, len(frames), 500)] if whole else []
-    x = array_module(frames).concatenate(parts) if whole else None
+    inputs, windows = _inputs(data, run, below), data.triplets if config.T == 3 else data.pairs
+    watched, x = seen(to_device(inputs), to_device(watched_frames(data))), layer_input(inputs, data.frames)
 
     def draw(rng):
-        picks = to_device(pairs[rng.integers(len(pairs), size=run.batch)].T.ravel())
-        return x[picks] if whole else seen(here, frames[picks])
+        drawn = windows[rng.integers(len(windows), size=run.batch)]
+        return x(to_device(processes.share(drawn).T.ravel()))
 
     learned = run.train(
         lambda params, x, done: model.loss_and_gradients(params, x, config, done),

@@ -39,20 +39,23 @@ def filter_mosaic(W, group=4, empty=()):
     return np.broadcast_to(image, (*image.shape[:2], 3))[: -(-(K // group) // outer) * block - 3, :-3]
 
 
-def filters(dictionaries, group=4, silent=None):
-    """{title: W (F, F, C, K)} -> the mosaics side by side; filters that are pooled together stand in one block.
+def filters(dictionaries, groups=None, silent=None, columns=4):
+    """{title: W (F, F, C, K)} -> the mosaics; filters that are pooled together stand in one block.
 
-    silent: {title: the units that never fire}, which have learned nothing: left empty, and counted below.
+    groups: {title: how many are pooled together}, 4 by default. silent: {title: the units that never fire}, which have
+    learned nothing: left empty, and counted below.
     """
-    figure = Figure(figsize=(4.4 * len(dictionaries), 4.6), layout="constrained")
+    columns = min(columns, len(dictionaries))
+    rows = -(-len(dictionaries) // columns)
+    figure = Figure(figsize=(4.4 * columns, 4.6 * rows), layout="constrained")
     figure.get_layout_engine().set(wspace=0.08)
-    for axes, (title, W) in zip(
-        figure.subplots(1, len(dictionaries), squeeze=False)[0], dictionaries.items(), strict=True
-    ):
-        empty = (silent or {}).get(title, [])
-        axes.imshow(filter_mosaic(W, group, empty), interpolation="nearest")
-        axes.set_title(f"{title}: decoder filters, by pool group" if silent else title, fontsize=10)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
         axes.axis("off")
+    for axes, (title, W) in zip(grid, dictionaries.items(), strict=False):
+        empty = (silent or {}).get(title, [])
+        axes.imshow(filter_mosaic(W, (groups or {}).get(title, 4), empty), interpolation="nearest")
+        axes.set_title(f"{title}: filters, by pool group" if silent else title, fontsize=10)
         if empty:
             axes.text(0.5, -0.04, f"empty: {len(empty)} of {W.shape[3]} units that never fire", fontsize=8,
                       ha="center", transform=axes.transAxes)  # fmt: skip

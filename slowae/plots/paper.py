@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 from slowae.plots import COLOURS, frame_rows
@@ -76,4 +77,28 @@ def grid(alphas, betas, panels):
     scatter.set(xlabel=across, ylabel=up, title=title)
     scatter.legend(fontsize=8)
     scatter.grid(alpha=0.3)
+    return figure
+
+
+def standings(rows, kinds):
+    """{title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> who stands where.
+
+    x: temporal MAP above pixels, y: class AUC above pixels; lines: 95 % intervals of the differences.
+    """
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    axes = figure.subplots()
+    shapes = {kind: (COLOURS[i], "osD^v"[i]) for i, kind in enumerate(dict.fromkeys(kinds.values()))}
+    for number, (title, (x, y)) in enumerate(rows.items(), 1):
+        colour, shape = shapes[kinds[title]]
+        spread = [[[value - low], [high - value]] for value, low, high in (x, y)]
+        axes.errorbar(x[0], y[0], *spread[::-1], color=colour, linewidth=0.8, alpha=0.6)
+        axes.plot(x[0], y[0], shape, color=colour, label=f"{number}  {title}")
+        axes.annotate(str(number), (x[0], y[0]), (4, 4), textcoords="offset points", fontsize=8)
+    axes.axhline(0, color="0.7", linewidth=0.8)
+    axes.axvline(0, color="0.7", linewidth=0.8)
+    axes.set(xlabel="temporal MAP, difference from pixels", ylabel="class AUC, difference from pixels")
+    figure.legend(fontsize=8, loc="outside right upper")
+    told = [Line2D([], [], color=colour, marker=m, linestyle="", label=kind) for kind, (colour, m) in shapes.items()]
+    axes.legend(handles=told, fontsize=8, loc="lower right")
+    axes.grid(alpha=0.3)
     return figure

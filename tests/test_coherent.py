@@ -1,0 +1,151 @@
+"""The joint loss by hand and by differences; which labels count; film helps where labels are few; the stand-in."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from strategies import seeds
+from strict import Strict
+from test_methods import IMAGES, LABELS, SMALL, make_data, small
+from tiny import cheap  # noqa: F401
+
+from slowae import train
+from slowae.backend import to_device, to_host
+from slowae.gradcheck import check_gradients
+from slowae.methods import METHODS, Run, coherent, convnet
+from slowae.methods.coherent import Config
+
+JOINT = Config(weight=0.7, margin=2.5)
+
+
+def make_film(rng, blocks=2):
+    """Blocks of four frames, two near pairs and two far ones."""
+    pairs = np.array([0, 1, 0, 1]), np.array([2, 3, 3, 2]), np.array([True, True, False, False])
+    return [(rng.standard_normal((4, 8, 8, 2)), *pairs) for _ in range(blocks)]
+
+
+def distances(params, film):
+    """|dh_3| of each pair of each block (blocks, 4)."""
+    h = [to_host(convnet.forward(to_device(params), to_device(x), normalise=True)[1]["linear_4"][0]) for x, *_ in film]
+    return np.array([np.linalg.norm(h[b][i] - h[b][j], axis=1) for b, (_, i, j, _) in enumerate(film)])
+
+
+def moved(film):
+    return [tuple(map(to_device, block)) for block in film]
+
+
+def test_the_joint_loss_is_cross_entropy_and_weighted_distances():
+    rng, params, x, labels = small(0, N=5)
+    film, params = make_film(rng), to_device(params)
+    batch = to_device(x), to_device(labels), moved(film)
+    d = distances(params, film)
+    expected = (d[:, :2].sum() + np.maximum(0, 2.5 - d[:, 2:]).sum()) / 8
+    loss, _ = coherent.loss_and_gradients(params, batch, JOINT)
+    supervised, _ = convnet.loss_and_gradients(params, batch[:2])
+    assert 0 < expected and float(loss) == pytest.approx(float(supervised) + 0.7 * expected)
+
+
+@given(seeds)
+def test_gradients_of_the_joint_loss(seed):
+    rng, params, x, labels = small(seed, N=3)
+    film = make_film(rng, blocks=1)
+    d = distances(params, film)
+    assume(d.min() > 0.05 and np.abs(d - 2.5).min() > 0.05)
+    batch = to_device(x), to_device(labels), moved(film)
+
+    def forward(**params):
+        return coherent.loss_and_gradients(params, batch, JOINT)
+
+    _, grads = forward(**to_device(params))
+    assume(min(float(abs(grad).max()) for grad in grads.values()) > 1e-4)  # a silent network is flat
+    check_gradients(forward, lambda d, g: tuple(d * g[n] for n in params), params, rng, rtol=1e-5, step=1e-6)
+
+
+def test_film_helps_where_labels_are_few():
+    """Gratings of three directions, two of each labelled: film drifts, and tells that their phase means nothing."""
+    y, x = np.mgrid[:8, :8]
+
+    def gratings(rng, labels, phase):
+        along = np.choose(labels[:, None, None], [1.5 * y, 1.5 * x, 1.1 * (x + y)])
+        waves = np.sin(along + phase[:, None, None])[..., None]
+        return to_device((waves + 0.6 * rng.standard_normal((len(labels), 8, 8, 2))).astype(np.float32))
+
+    def learn(weight, seed):
+        rng, told, asked = np.random.default_rng(seed), np.arange(6) % 3, np.arange(300) % 3
+        images = gratings(rng, told, rng.uniform(0, 2 * np.pi, 6))
+        unseen = gratings(rng, asked, rng.uniform(0, 2 * np.pi, 300))
+
+        def draw(rng):
+            t, kind, phase = np.arange(8), rng.integers(3, size=8), rng.uniform(0, 2 * np.pi, 8)
+            x = gratings(rng, np.tile(kind, 2), np.concatenate([phase, phase + rng.uniform(-2, 2, 8)]))
+            other = np.roll(t, 1)
+            near = np.concatenate([t == t, kind == kind[other]])
+            film = [(x, *map(to_device, (np.tile(t, 2), np.concatenate([t, other]) + 8, near)))]
+            return images, to_device(told), film
+
+        config = replace(JOINT, weight=weight)
+        params, _ = train.fit(
+            lambda params, batch, done: coherent.loss_and_gradients(params, batch, config),
+            lambda rng: convnet.init_params(rng, **SMALL | {"hidden": 8}),
+            draw,
+            train.Descent(100, 0.01, "adam", seed=seed),
+        )
+        return convnet.accuracy(convnet.fold(to_device(params), unseen), unseen, to_device(asked))
+
+    for seed in range(2):
+        assert learn(0.0, seed) < 0.9 and learn(1.0, seed) > 0.95
+
+
+def few(labels=LABELS[:50]):
+    """50 labelled images, and film."""
+    return make_data()._replace(labelled=(IMAGES[:50], labels))
+
+
+def test_only_the_told_labels_count_and_the_film_only_with_a_weight(cheap):  # noqa: F811
+    film = few()._replace(frames=255 - few().frames)
+    config = Config(epochs=1, batch=10, hidden=8, labels=10, weight=0.5, near=2, blocks=1)
+    told = np.random.default_rng(1).permutation(49)[:10]
+    relabelled = (LABELS[:50] + 1) % 10
+    relabelled[told] = LABELS[told]
+
+    def fitted(data, config):
+        return METHODS["coherent"].fit(data, config, Run(seed=1, name="coherent"))["W_3"]
+
+    W = fitted(few(), config)
+    np.testing.assert_array_equal(fitted(few(relabelled), config), W)
+    assert not np.array_equal(fitted(few((LABELS[:50] + 1) % 10), config), W)
+    assert not np.array_equal(fitted(film, config), W)
+    alone = replace(config, weight=0.0)
+    np.testing.assert_array_equal(fitted(film, alone), fitted(few(), alone))
+
+
+def test_film_is_in_a_checkpoints_name(cheap, tmp_path):  # noqa: F811
+    config = Config(epochs=1, batch=10, hidden=8, labels=10, near=2, blocks=1)
+    film = few()._replace(windows=few().windows[1:])
+    for data, weight, count in ((few(), 0.1, 1), (film, 0.1, 2), (few(), 0, 3), (film, 0, 3)):
+        coherent.fit(data, replace(config, weight=weight), Run(out=tmp_path, name="coherent"))
+        assert len(list(tmp_path.glob("coherent*"))) == count
+
+
+def test_a_step_on_the_stand_in_for_a_gpu():
+    rng, params, x, labels = small(0)
+    film = make_film(rng)
+    loss, grads = coherent.loss_and_gradients(params, (x, labels, film), JOINT)
+    strict = [tuple(map(Strict.of, block)) for block in film]
+    found, dstrict = coherent.loss_and_gradients(Strict.of(params), (Strict.of(x), Strict.of(labels), strict), JOINT)
+    assert float(found) == pytest.approx(float(loss))
+    for name, grad in grads.items():
+        assert type(dstrict[name]) is Strict
+        np.testing.assert_allclose(dstrict[name].get(), grad)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"labels": 0}, "must be at least 1"), ({"weight": -1.0}, "not -1"), ({"weight": np.inf}, "not inf")],
+)
+def test_one_sentence_for_what_cannot_be(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Config(**change)
+    with pytest.raises(ValueError, match="1000 labels were asked of 49 images"):
+        coherent.fit(few(), Config(), Run())

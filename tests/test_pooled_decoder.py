@@ -1,0 +1,153 @@
+"""Decoding from the pooled code: un-pooling by loops, the ceiling with the true q, the floor, a projection by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from strategies import pooled_shapes, seeds
+from test_methods import make_data
+from tiny import cheap, compare, write_films  # noqa: F401
+
+from slowae import conv, layers, model
+from slowae.backend import to_device, to_host
+from slowae.gradcheck import check_gradients
+from slowae.methods import METHODS, Run, pooled_decoder
+from slowae.methods import slow_autoencoder as eq2
+from slowae.model import Config
+
+POOL = Config(group=2, size=2)
+
+
+def small(seed, N=5):
+    """-> rng, params of the decoder of 4 groups' code and of the layer below, in float64; x, h and z of that layer."""
+    rng = np.random.default_rng(seed)
+    params = {name: value.astype(float) for name, value in model.init_params(rng, (3, 3, 2, 8)).items()}
+    params |= pooled_decoder.init_params(pooled_decoder.Config(filter=3), POOL, 4)
+    for name in ("W_q", "b_q", "b_e"):
+        params[name] = 0.3 * rng.standard_normal(params[name].shape)
+    x = rng.standard_normal((N, 8, 8, 2))
+    h = to_host(model.encode(to_device(params), to_device(x), Config(group=1, size=1)))
+    return rng, params, x, h, to_host(model.encode(to_device(params), to_device(x), POOL))
+
+
+def members(h, group, size):
+    """h (N, H, W, K) -> the h_j of each P_i by a loop, (N, H/size, W/size, K/group, group size^2)."""
+    N, H, W, K = h.shape
+    out = np.zeros((N, H // size, W // size, K // group, size, size, group))
+    for n, y, x, k in np.ndindex(N, H, W, K):
+        out[n, y // size, x // size, k // group, y % size, x % size, k % group] = h[n, y, x, k]
+    return out.reshape(*out.shape[:4], -1)
+
+
+@given(pooled_shapes(), seeds)
+def test_unpool_shares_z_out_by_the_loop_and_its_pool_is_z(shapes, seed):
+    (shape, group, size), rng = shapes, np.random.default_rng(seed)
+    z = rng.random(members(np.zeros(shape), group, size).shape[:-1])
+    a = rng.standard_normal((*z.shape, group * size**2))
+    h = to_host(layers.unpool_forward(to_device(z), to_device(a), group, size)[0])
+    assert h.shape == shape
+    expected = z[..., None] * np.sqrt(np.exp(a) / np.exp(a).sum(-1, keepdims=True))
+    np.testing.assert_allclose(members(h, group, size), expected, rtol=1e-12)
+    np.testing.assert_allclose(to_host(layers.l2_pool_forward(to_device(h), group, size)[0]), z, rtol=1e-12)
+
+
+@given(seeds)
+def test_with_the_true_shares_unpool_gives_back_h(seed):
+    _, _, _, h, z = small(seed, N=1)
+    with np.errstate(divide="ignore"):
+        a = 2 * np.log(members(h, 2, 2))  # -inf where h_j = 0
+    a[z == 0] = 0  # a silent group has no shares
+    found, _ = layers.unpool_forward(to_device(z), to_device(a), 2, 2)
+    np.testing.assert_allclose(to_host(found), h, atol=1e-12)
+
+
+@given(seeds)
+def test_gradients_through_decoder_and_unpooling(seed):
+    rng, params, x, _, z = small(seed)
+    batch, W_d = (to_device(x), to_device(z)), to_device(params["W_d"])
+
+    def forward(**learned):
+        return pooled_decoder.loss_and_gradients(learned, batch, W_d, POOL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "frames_per_block", lambda x, W: 2)  # the last block is smaller
+        learned = {name: params[name] for name in ("W_q", "b_q")}
+        check_gradients(forward, lambda d, grads: tuple(d * g for g in grads.values()), learned, rng)
+
+
+@pytest.fixture
+def reconstructed(monkeypatch):
+    monkeypatch.setattr(pooled_decoder, "POOLS", (POOL, POOL))
+    _, params, x, h, z = small(0)
+    params = to_device(params)
+    return params, x, h, z, lambda **how: to_host(pooled_decoder.reconstructions(params, to_device(x), **how))
+
+
+def test_ceiling_and_floor_by_hand(reconstructed):
+    params, _, h, z, found = reconstructed
+    W_d = to_host(params["W_d"])
+    equal = z.repeat(2, 1).repeat(2, 2).repeat(2, 3) / np.sqrt(8)
+    for name, code in (("ceiling", h), ("floor", equal)):
+        np.testing.assert_allclose(found()[name], conv.decode_forward(code, W_d)[0], atol=1e-12)
+    np.testing.assert_allclose(found(steps=0)["projections"], found()["floor"])
+
+
+def test_a_projection_encodes_what_was_decoded_and_restores_the_pool(reconstructed):
+    params, _, _, z, found = reconstructed
+    W_e, b_e, W_d = (to_host(params[name]) for name in ("W_e", "b_e", "W_d"))
+    h = members(conv.conv_forward(found()["floor"], W_e, b_e)[0].clip(0), 2, 2)
+    norm = np.sqrt((h**2).sum(-1))
+    h *= (np.divide(z, norm, out=np.zeros_like(z), where=norm > 0))[..., None]
+    shares = np.log((h**2).clip(1e-300))
+    code, _ = layers.unpool_forward(np.sqrt((h**2).sum(-1)), shares, 2, 2)
+    np.testing.assert_allclose(found(steps=1)["projections"], conv.decode_forward(code, W_d)[0], atol=1e-9)
+
+
+def test_where_nothing_is_learned_the_decoder_is_the_floor_and_contrast_only_scales_it(reconstructed):
+    params, _, _, z, found = reconstructed
+    assert np.abs(found()["learned"] - found()["floor"]).max() > 0.1
+    z = to_device(z)
+    one, three = (to_host(pooled_decoder.decode(params, scale * z)) for scale in (1.0, 3.0))
+    np.testing.assert_allclose(three, 3 * one)
+    np.testing.assert_allclose(pooled_decoder.decode(params, 0 * z), 0)
+    start = to_device(pooled_decoder.init_params(pooled_decoder.Config(filter=3), POOL, 4))
+    params |= {name: value.astype(float) for name, value in start.items()}
+    np.testing.assert_allclose(found()["learned"], found()["floor"])
+
+
+def test_rows_upon_both_layers():
+    """Learning beats the floor; the ceiling is the error of the layer itself; a second layer is decoded by the first's
+    decoder."""
+    data, run = make_data(), Run(steps=4, batch=4)
+    for name, below in (("pooled_decoder", "layer1"), ("pooled_decoder2", "layer2")):
+        params, row = run.fitted(name, data), run.fitted(below, data)
+        assert all(np.array_equal(params[key], value) for key, value in row.items())
+        some = data.frames[::5]
+        own, whole = (pooled_decoder.errors(params, some, way) for way in (False, True))
+        assert own["ceiling"] < own["learned"] < own["floor"]
+        device = to_device(params)
+        x = eq2.seen(device, to_device(some))
+        ceiling = model.statistics(device, x, eq2.POOLS["centre" in params])["reconstruction"]
+        assert own["ceiling"] == pytest.approx(ceiling, rel=1e-4)
+        frames = data.whiten(some)
+        left = METHODS[name].encode(params, some) - frames
+        assert whole["learned"] == pytest.approx((left**2).sum() / (frames**2).sum(), rel=1e-4)
+    first, z = run.fitted("pooled_decoder", data), METHODS["layer2"].encode(params, some)
+    start = pooled_decoder.init_params(pooled_decoder.Config(filter=3), eq2.POOLS[1], 64)
+    codes = conv.decode_forward(z.repeat(4, 1).repeat(4, 2) / 4, params["W_d"])[0] * params["scale"] + params["centre"]
+    expected = pooled_decoder.decode(to_device(first), to_device(codes.clip(0)))
+    np.testing.assert_allclose(METHODS["pooled_decoder2"].encode(params | start, some), expected, atol=1e-3)
+
+
+def test_compare_says_how_well_it_decodes(cheap, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(write_films(tmp_path / "films").parent)
+    found = compare("--methods", "layer1", "pooled_decoder")["rows"]
+    decoded = found["pooled_decoder"]["decoded"]
+    assert decoded["ceiling"] < min(decoded["learned"], decoded["floor"])
+    said = "decoded from layer 1, error as a share of the frames' variance: ceiling"
+    assert f"{said} {decoded['ceiling']:.3f}, learned" in (tmp_path / "out" / "table.md").read_text()
+    assert "units" in found["layer1"] and "units" not in found["pooled_decoder"]  # they are layer 1's own
+
+
+def test_an_even_filter_is_refused():
+    with pytest.raises(ValueError, match="must be odd, not 4"):
+        pooled_decoder.Config(filter=4)
