@@ -304,7 +304,7 @@ PLANTED = [
         "slowae.methods.convnet.backward",
         'layers.relu_backward(dh_classes + dh_3, cache["relu_3"])',
         "dh_classes",
-        "gradients.'W_3'",
+        "gradients.'b_3'",
     ),
     ("slowae.methods.convnet.backward", 'cache["linear_3"]', 'cache["linear_4"]', "stops with ValueError"),
     (
@@ -313,14 +313,14 @@ PLANTED = [
         'layers.l2_pool_backward(dz_1, cache["pool_2"])',
         "stops with ValueError",
     ),
-    ("slowae.methods.convnet.backward", "by.conv_backward(da_2", "by.conv_backward(-da_2", "gradients.'W_2'"),
-    ("slowae.methods.convnet.backward", '"W_4": dW_4, "b_4": db_4, ', "", "gradients: expected a dict of W_4, b_4"),
+    ("slowae.methods.convnet.backward", "by.conv_backward(da_2", "by.conv_backward(-da_2", "gradients.'b_2'"),
+    ("slowae.methods.convnet.backward", ', "W_4": dW_4, "b_4": db_4', "", "gradients: expected a dict of b_4, W_4"),
     ("slowae.methods.convnet.backward", '"W_4": dW_4', '"W_4": dW_4.T', "gradients.'W_4'.: expected shape"),
     ("slowae.methods.convnet.backward", '"b_1": db_1', '"b_1": db_1 / len(dlogits)', "gradients.'b_1'"),
     (
         "slowae.methods.convnet.backward",
         'layers.l2_pool_backward(dz_1, cache["pool_1"])',
         "dz_1.repeat(4, -1).repeat(2, 1).repeat(2, 2)",
-        "gradients.'W_1'",
+        "gradients.'b_1'",
     ),
 ]

@@ -88,8 +88,8 @@ def backward(dlogits, cache, dh_3=0):
     dz_1, dW_2, db_2 = by.conv_backward(da_2, cache["conv_2"])
     dh_1 = layers.l2_pool_backward(dz_1, cache["pool_1"])
     dW_1, db_1 = by.conv_backward_filters(layers.relu_backward(dh_1, cache["relu_1"]), cache["conv_1"])
-    grads = {"W_4": dW_4, "b_4": db_4, "W_3": dW_3, "b_3": db_3 + dshift_3}
-    return grads | {"W_2": dW_2, "b_2": db_2 + dshift_2, "W_1": dW_1, "b_1": db_1}
+    grads = {"W_1": dW_1, "b_1": db_1, "W_2": dW_2, "b_2": db_2 + dshift_2}
+    return grads | {"W_3": dW_3, "b_3": db_3 + dshift_3, "W_4": dW_4, "b_4": db_4}
 
 
 def _blocks(x):
