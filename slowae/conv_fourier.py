@@ -42,17 +42,18 @@ class _Fourier(NamedTuple):
     places: int
 
 
-def _waves(n, F, half):
-    """Of n places and F taps: there, back transposed, and filters, each (2, R, n or F), real and imaginary part.
+def waves(n, F, half):
+    """Of n places and F taps -> there (2, R, n), back (2, R, n), taps (2, R, F), each a real and an imaginary part.
 
-    half: only the frequencies that real numbers need. A filter is not turned round, so its waves run the other way.
+    L = n + F // 2. e^(-2 pi i r u / L), to X_r; the same over L, twice that where r stands for -r as well: transposed,
+    the way back; e^(2 pi i r (j - F // 2) / L), as a filter is not turned round. half: r up to L // 2, else below L.
     """
     L = n + F // 2
     r = np.arange(L // 2 + 1 if half else L)[:, None]
     weight = np.where(half & (r > 0) & (2 * r < L), 2, 1) / L
     there = np.exp(-2j * np.pi * r * np.arange(n) / L)
     taps = np.exp(2j * np.pi * r * (np.arange(F) - F // 2) / L)
-    return [np.array([wave.real, wave.imag]) for wave in (there, weight * there, taps)]
+    return tuple(np.array([wave.real, wave.imag]) for wave in (there, weight * there, taps))
 
 
 def _times(z):
@@ -66,7 +67,7 @@ def _factors(there, back, taps):
 
 
 def _fourier(H, W, F, apart):
-    rows, columns = _waves(W, F, half=True), _waves(H, F, half=apart)
+    rows, columns = waves(W, F, half=True), waves(H, F, half=apart)
     grid = rows[0].shape[1], columns[0].shape[1]
     columns = _factors(*(wave[:, None] if apart else _times(wave) for wave in columns))
     rows = _factors(*(wave[:, None] for wave in rows)) if apart else [wave[:, None, None] for wave in rows]

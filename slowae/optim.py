@@ -14,8 +14,9 @@ from slowae.layers import safe_scale
 def _rate_of(name, rate, bias_rate):
     """Biases, the b_..., learn `bias_rate` times as fast as weights.
 
-    Adam moves a bias as far in a step as it moves a weight, however small its gradient. Sparsity and slowness push
-    every bias down from the first step, and a unit that has fallen silent passes no gradient and never comes back.
+    Sparsity and slowness push every bias down, step after step; a filter's gradients turn with the batch. So biases
+    outrun filters, however small their gradients in Adam, and a unit that has fallen silent passes none: it never
+    comes back (lesson 07).
     """
     return rate * bias_rate if name.startswith("b_") else rate
 

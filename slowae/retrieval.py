@@ -30,7 +30,7 @@ def _nearest(distance, k):
     xp = array_module(distance)
     kth = xp.partition(distance, k - 1, axis=1)[:, k - 1 : k]
     near = distance <= kth
-    if near.sum() > k * len(near):  # only with ties
+    if xp.count_nonzero(near) > k * len(near):  # only with ties
         near, tied = distance < kth, distance == kth
         near |= tied & (tied.cumsum(1) <= k - near.sum(1, keepdims=True))
     columns = near.nonzero()[1].reshape(-1, k)
@@ -56,25 +56,27 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
     xp = array_module(gallery)
     block = block or (1024 if xp is np else 8192)
 
-    def rows(name, codes):
+    def rows(name, codes, few=256):  # few: they stay in cache, pass after pass
         require(bool(xp.isfinite(codes).all()), f"the {name} codes hold NaN or Inf")
-        return unit_rows(codes)
+        return xp.concatenate(map_blocks(lambda i: unit_rows(codes[i : i + few]), range(0, len(codes), few)))
 
-    queries, Q = rows("query", queries), range(0, len(queries), block)
-    best = [(queries[q : q + block, :0], xp.zeros((len(queries[q : q + block]), 0), np.int64)) for q in Q]
+    queries, Q = -rows("query", queries), range(0, len(queries), block)  # the nearest have the smallest product
+    none = xp.full_like(queries, xp.inf, shape=(len(queries), k)), xp.zeros((len(queries), k), np.int64)
+    best = [[array[q : q + block] for array in none] for q in Q]
     for start in progress(range(0, len(gallery), block)):
         part = rows("gallery", gallery[start : start + block])
 
         def closer(found, start=start, part=part):
-            q, kept = found
-            distance = -(queries[q : q + block] @ part.T)
-            index = xp.broadcast_to(start + xp.arange(len(part)), distance.shape)
-            if exclude is not None:
-                distance[index == exclude[q : q + block, None]] = xp.inf
+            q, (distance, index) = found
             # What was found before stands first: its indices are lower, so ties still go by index.
-            distance, index = (xp.concatenate(pair, 1) for pair in zip(kept, (distance, index), strict=True))
-            columns = _nearest(distance, min(k, distance.shape[1]))
-            return xp.take_along_axis(distance, columns, 1), xp.take_along_axis(index, columns, 1)
+            distance = xp.concatenate([distance, queries[q : q + block] @ part.T], 1)
+            if exclude is not None:
+                column = exclude[q : q + block] - start + k
+                here = ((column >= k) & (column < distance.shape[1])).nonzero()[0]
+                distance[here, column[here]] = xp.inf
+            columns = _nearest(distance, k)
+            before = xp.take_along_axis(index, columns.clip(None, k - 1), 1)
+            return xp.take_along_axis(distance, columns, 1), xp.where(columns < k, before, start - k + columns)
 
         best = map_blocks(closer, zip(Q, best, strict=True))
     return xp.concatenate([index for _, index in best])

@@ -20,7 +20,7 @@ RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **rivals.TITLES}
 
 def add_arguments(parser):
     names = "video pairs steps batch rate beta alpha beta-sparse epsilon"
-    add_options(parser, names, steps=10000, batch=128, rate=2e-3, beta=8.0, epsilon=0.3)
+    add_options(parser, names, steps=10000, batch=128, rate=2e-3, alpha=1.0, beta=8.0, epsilon=0.3)
 
 
 def project_except(name):

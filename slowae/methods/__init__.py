@@ -159,7 +159,7 @@ METHODS = {
     "beta0": _layer1("beta = 0", replace(FIRST, beta=0.0)),
     "layer1": _layer1("layer 1", FIRST),
     "group_sparse": _layer1("group sparsity", replace(FIRST, alpha=0.0, beta=0.0, group_sparsity=8.0)),
-    "acceleration": _layer1("acceleration", replace(FIRST, beta=0.0, acceleration=2.0)),
+    "acceleration": _layer1("acceleration", replace(FIRST, beta=0.0, acceleration=8.0)),
     "beta0_2": _layer2("beta = 0, 2 layers", replace(SECOND, beta=0.0), below="beta0"),
     "layer2": _layer2("layer 2", SECOND, below="layer1"),
     "group_sparse2": _layer2(

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slowae import losses
 from slowae.backend import array_module, require, to_device
 from slowae.blocks import mean_over_blocks
 from slowae.methods import convnet
-from slowae.methods.drlim import draw_pairs
+from slowae.methods.drlim import draw_pairs, over_pairs
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,10 @@ def coherence_and_gradients(params, film, margin):
     over blocks, and its gradients keyed as params. A block is normalised by itself."""
 
     def part(block):
-        x, first, second, near = block
+        x, *pairs = block
         logits, cache = convnet.forward(params, x, normalise=True)
-        h, _ = cache["linear_4"]
-        loss, dh_first, dh_second = losses.drlim(h[first], h[second], near, margin)
-        xp = array_module(h)
-        dh = xp.zeros_like(h)
-        xp.add.at(dh, first, dh_first)  # a frame stands in several pairs
-        xp.add.at(dh, second, dh_second)
-        return loss, convnet.backward(xp.zeros_like(logits), cache, dh)
+        loss, dh = over_pairs(cache["linear_4"][0], *pairs, margin)
+        return loss, convnet.backward(array_module(x).zeros_like(logits), cache, dh)
 
     return mean_over_blocks(part, film, len(film))
 

@@ -90,6 +90,8 @@ def fit_zca_tuned(data, config, run):
     require(len(data.validation) > 0, "tuning needs validation scenes, and there are none")
     if config.measure.startswith("class"):
         data.images()
+    else:
+        data = data._replace(labelled=None)  # whose neighbours nobody asks for
     axes = principal_axes(data.frames)
     best = None
     for epsilon, centre in product(EPSILONS, (0.0, 1.0)):

@@ -64,9 +64,9 @@ def embed(params, x):
     return _forward(params, x)[0]
 
 
-def over_pairs(z, first, second, near, config):
+def over_pairs(z, first, second, near, margin, squared=False):
     """Eq. 1 between the codes z (N, D) of the frames first[p] and second[p], near[p] or not -> mean over p, dz."""
-    loss, dz_first, dz_second = losses.drlim(z[first], z[second], near, config.margin, config.squared)
+    loss, dz_first, dz_second = losses.drlim(z[first], z[second], near, margin, squared)
     xp = array_module(z)
     dz = xp.zeros_like(z)
     xp.add.at(dz, first, dz_first)  # a frame stands in several pairs
@@ -81,7 +81,7 @@ def loss_and_gradients(params, batch, config):
     """
     x, *pairs = batch
     z, relu_cache, linear_cache = _forward(params, x)
-    loss, dz = over_pairs(z, *pairs, config)
+    loss, dz = over_pairs(z, *pairs, config.margin, config.squared)
     dh, dW_2, db_2 = linear_backward(dz, linear_cache)
     da = relu_backward(dh, relu_cache)
     # linear_backward's other two gradients; the views need none, and theirs would cost a third of the step.

@@ -24,7 +24,7 @@ class Config:
 
     layers: int = 1
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
-    squared: bool = True
+    squared: bool = False
     near: int = 8
     far: int = 10
 
@@ -77,7 +77,7 @@ def loss_and_gradients(params, batch, config):
     blocks = [slice(i, i + step) for i in range(0, len(x), step)]
     z, caches = zip(*map_blocks(lambda block: forward(params, x[block]), blocks), strict=True)
     z = array_module(x).concatenate(z)
-    loss, dz = over_pairs(z.reshape(len(x), -1), *pairs, config)
+    loss, dz = over_pairs(z.reshape(len(x), -1), *pairs, config.margin, config.squared)
     dz = dz.reshape(z.shape)
     parts = map_blocks(lambda part: backward(dz[part[0]], part[1]), zip(blocks, caches, strict=True))
     return loss, {name: sum(grads[name] for grads in parts) for name in params}
