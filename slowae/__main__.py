@@ -12,12 +12,12 @@ from pathlib import Path
 COMMANDS = {
     "compare": "representations of real video, trained where they learn, in one table; the main job",
     "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
-    "patches": "what Eq. 2 learns from movie patches, without and with sparsity (Figure 2)",
+    "patches": "what Eq. 2, SFA, subspaces and unitary pairs learn from movie patches (Figure 2)",
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 EXAMPLES = """examples:
-  python -m slowae                               train on the clips that come along; about two minutes
+  python -m slowae                               train on the clips that come along; a minute and a half
   python -m slowae --video holiday/ --beta 2     on your own videos
   python -m slowae --methods pixels zca layer1   these rows alone
   python -m slowae                               again after Ctrl-C, or a crash: it goes on
@@ -59,7 +59,7 @@ def parse(argv):
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="go on from what the same settings left in --out (default); --no-resume moves that aside",
+        help="go on from trainings that the same settings left in --out (default); --no-resume moves them aside",
     )
     options.add_options(parser, "seed")
     command.add_arguments(parser)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from slowae import __version__, processes
+from slowae.backend import chosen
 
 PART = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
@@ -154,6 +155,9 @@ def checksum(arrays):
 
 
 def key(depends):
-    """All that a cached file depends on (JSON), and the version of the program -> what its name is to hold."""
-    text = json.dumps([__version__, depends], sort_keys=True, allow_nan=False, default=lambda number: number.item())
+    """All that a cached file depends on (JSON), the program's version, what computes -> what its name is to hold."""
+    where = [] if chosen() == "numpy" else [chosen(), os.environ.get("CUPY_TF32")]
+    text = json.dumps(
+        [__version__, depends, *where], sort_keys=True, allow_nan=False, default=lambda number: number.item()
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

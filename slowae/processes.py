@@ -5,7 +5,8 @@
 
 All draw from one generator and do everything else alike, so their parameters stay equal without being sent, and are
 those of one process up to rounding. The leader alone writes and speaks. A process that dies ends all, and the last
-checkpoint stays. Without mpiexec nothing is imported. CuPy's arrays go by way of the host; no GPU has tried it.
+checkpoint stays. Without mpiexec nothing is imported. CuPy's arrays go by way of the host; no GPU has tried it, and a
+process takes the device that CUDA_VISIBLE_DEVICES shows it first.
 """
 
 import hashlib

@@ -117,7 +117,7 @@ def test_results_hold_what_is_promised_and_differences_are_differences(work):
     rows = found["rows"]
     assert list(rows) == ROWS and found["seeds"] == [5, 6] and found["folds"] == 2
     assert found["videos"] == [f"{i}.mkv" for i in range(6)] and found["scenes"]["tested"] == 12
-    assert found["resampled"] == {"units": 6, "what": "videos"} and found["oracle"]["temporal_map"] == 1
+    assert found["resampled"] == {"units": 6, "what": "videos", "shots": 12} and found["oracle"]["temporal_map"] == 1
     pairs = list(combinations(ROWS, 2))
     assert list(found["differences"]) == [f"{later} - {earlier}" for earlier, later in pairs]
     for measure in ("temporal_map", "temporal_auc"):
@@ -328,6 +328,7 @@ def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, wo
     ("count", "frames", "words", "sentence"),
     [
         (1, lambda i: shot(0, 5), "", "too little video: no scene is left for train; give longer or more videos"),
+        (1, lambda i: shot(0, 60), "--distractors 9", "distractors would be frames of the scenes that are asked"),
         (5, lambda i: shot(i, 9), "--folds 2", "2 folds need 6 videos, and there are 5; give more, or use 1 fold"),
         (1, lambda i: shot(0, 1), "", "holds no scene of 2 frames at 6 a second"),
         (1, lambda i: shot(0, 30, 24, 64), "", "is 64 x 24 pixels, smaller than the 32 x 32 needed"),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slowae import files
+from slowae import backend, files
 
 ARRAYS = {"x": np.arange(12.0).reshape(3, 4), "n": np.array(3), "text": np.array('{"a": 1}')}
 
@@ -302,3 +302,12 @@ def test_keys_tell_settings_apart(monkeypatch):
     assert files.key({"b": 2, "a": (1, 2)}) == files.key({"a": [1, 2], "b": 2})
     with pytest.raises(ValueError):
         files.key({"a": float("nan")})
+
+
+def test_what_a_gpu_has_made_has_another_name(monkeypatch):
+    monkeypatch.setattr(backend, "_chosen", "numpy")
+    here = files.key(["a"])
+    monkeypatch.setattr(backend, "_chosen", "cupy")
+    there = files.key(["a"])
+    monkeypatch.setenv("CUPY_TF32", "1")
+    assert len({here, there, files.key(["a"])}) == 3

@@ -211,8 +211,9 @@ def test_checksums_of_data_tell_frames_windows_and_validation_apart():
     others = [
         data._replace(frames=frames), data._replace(windows=data.windows[:-1]), data._replace(validation=[]),
         data._replace(validation=[replace(data.validation[0], frames=watched), data.validation[1]]),
+        data._replace(validation=[replace(data.validation[0], step=7), data.validation[1]]),
     ]  # fmt: skip
-    assert len({d.checksum for d in [data, *others]}) == 5 and data.checksum == make_data().checksum
+    assert len({d.checksum for d in [data, *others]}) == 6 and data.checksum == make_data().checksum
 
 
 # Controls

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slowae import files, model, processes, retrieval
+from slowae.backend import require
 from slowae.commands import add_options, report, say, table
 from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.methods import LABELLED, METHODS, Data, Run, convnet
@@ -60,6 +61,8 @@ def load_scenes(args):
 
 def make_fold(parts, how, args, labelled=None):
     """One fold's scenes -> Fold; its whitening is kept in --out."""
+    apart = how.by != "time" or not args.distractors
+    require(apart, "distractors would be frames of the scenes that are asked: give more videos, or --distractors 0")
     frames, pairs = scenes.windows(parts["train"])
     whiten = whitening.kept_whitening(args.out / "cache", frames, args.epsilon)
     tested, scene = scenes.retrieval_frames(parts["test"])
@@ -187,8 +190,9 @@ def run(args):
 
 def settings(args, tiles):
     """The settings used, as numbers and words."""
-    names = "methods fps folds seeds distractors seed steps batch rate optimizer bias_rate epsilon classes".split()
-    chosen = {name: getattr(args, name) for name in names}
+    names = "methods fps folds seeds distractors seed steps batch rate optimizer bias_rate epsilon classes"
+    weights = "alpha beta alpha2 beta2 rise epochs"  # also of rows that those asked for stand on
+    chosen = {name: getattr(args, name) for name in f"{names} {weights}".split()}
     configs = {name: asdict(c) for name, c in configurations(args).items() if name in args.methods}
     rest = {name: asdict(METHODS[name].config) for name in args.methods if is_dataclass(METHODS[name].config)}
     return chosen | {"tiles": tiles, "configs": rest | configs}

@@ -60,7 +60,7 @@ def grid(fold, args):
     """Layer 1 for a few steps at each alpha, beta -> temporal and class AUC on the first fold's validation data."""
     scores = []
     for alpha, beta in product(ALPHAS, BETAS):
-        config = replace(METHODS["layer1"].config, alpha=alpha, beta=beta)
+        config = replace(compare.configurations(args)["layer1"], alpha=alpha, beta=beta)
         run = compare.make_run(args, args.seed, steps=args.grid_steps, name=f"grid {alpha:g} {beta:g}")
         params = METHODS["layer1"].fit(fold.data, config, run)
         scores.append(validate(lambda frames, params=params: METHODS["layer1"].encode(params, frames), fold.data))
@@ -75,7 +75,7 @@ def grid(fold, args):
 
 
 def run(args):
-    args.video = args.video or sources.data_dir() / "video"
+    args.video = (args.video or sources.data_dir() / "video").expanduser()
     require(
         args.video.exists(), f"{args.video}: no such file or folder; run python -m slowae fetch first, or give --video"
     )

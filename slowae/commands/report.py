@@ -112,7 +112,11 @@ def results(rows, folds, parted, images, settings, start):
         "seeds": [settings["seed"] + i for i in range(settings["seeds"])],
         "scenes": {"tested": len(tested), "under_five_frames": int(sum(n < 5 for n in tested)), **parts},
         "videos": videos,
-        "resampled": {"units": len(units), "what": "videos" if parted[0][1].by == "video" else "scenes"},
+        "resampled": {
+            "units": len(units),
+            "what": "videos" if parted[0][1].by == "video" else "scenes",
+            "shots": len({(s.video, s.shot) for p, _ in parted for s in p["test"]}),
+        },
         "split": parted[0][1]._asdict(),
         "settings": settings,
         "backend": chosen(),

@@ -88,7 +88,8 @@ def text(found):
     parts = [table(found), differences(found)]
     parts.append(
         f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
-        f"fewer than five frames; intervals: bootstrap over {resampled['units']} {resampled['what']}."
+        f"fewer than five frames; intervals: bootstrap over {resampled['units']} {resampled['what']}"
+        + (f" of {resampled['shots']} shots, so too narrow." if resampled["what"] == "scenes" else ".")
     )
     if resampled["units"] < 2:
         parts.append("One is too few to resample: there are no intervals, and nothing can be told apart.")

@@ -12,7 +12,7 @@ from av.stream import Disposition
 from tqdm import tqdm
 
 from slowae.backend import require
-from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step, split_scenes  # noqa: F401
+from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Data(NamedTuple):
     @property
     def checksum(self):
         """What a cache of anything learned from these frames, and watched on those scenes, has in its name."""
-        watched = {f"validation/{i}": scene.frames for i, scene in enumerate(self.validation)}
+        watched = {f"validation/{i}/{scene.step}": scene.frames for i, scene in enumerate(self.validation)}
         return files.checksum({"frames": self.frames, "windows": self.windows, **watched})
 
     def images(self):
@@ -78,7 +78,7 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """How rows are trained. rate: of layers of Eq. 2; what else a row needs stands in its own configuration.
+    """How rows are trained. rate: of layers of Eq. 2 and of DrLIM; what else a row needs stands in its configuration.
 
     out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on; None keeps
     nothing. resume: go on from there. bias_rate: biases learn so much slower than filters (optim), or slowness silences

@@ -33,6 +33,7 @@ class Config(convnet.Config):
         super().__post_init__()
         counts = self.labels, self.blocks, self.near, self.far
         require(min(counts) >= 1, f"labels, blocks, near and far must be at least 1: {counts}")
+        require(0 < self.margin < float("inf"), f"the margin must be positive and finite, not {self.margin}")
         require(0 <= self.weight < float("inf"), f"the weight must be finite and not negative, not {self.weight}")
 
 

@@ -89,6 +89,7 @@ def fit(data, config, run, below="layer1"):
         lambda rng: see(frames[to_device(rng.integers(len(frames), size=2 * run.batch))]),
         {"config": asdict(config), "batch": run.batch, "row": files.checksum(row), "data": data.checksum},
         watch=lambda p: {"error": float(loss_and_gradients(p, watched, here["W_d"], pool)[0]) / power},
+        optimizer="adam",
         rate=config.rate,
         bias_rate=1.0,
     )

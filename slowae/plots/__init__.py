@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from slowae import files
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999", "#F0E442"]
+LINES = ["-", "--", ":", "-."]
 
 
 def save(figure, path):
@@ -67,7 +68,7 @@ def precision_recall(rows, task, oracle=None, recall="recall: share of the scene
     figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for i, (name, row) in enumerate(rows.items()):
-        colour, line = COLOURS[i % len(COLOURS)], "-" if i < len(COLOURS) else "--"
+        colour, line = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
         label = f"{name} ({row[f'{task}_auc']:.3f})"
         axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], line, color=colour, label=label)
     if oracle is not None:
@@ -126,8 +127,9 @@ def training_curves(histories):
     }
     figure = Figure(figsize=(14, 2.9), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for (name, history), colour in zip(histories.items(), COLOURS, strict=False):
-            axes.plot([row["step"] for row in history], [row[key] for row in history], color=colour, label=name)
+        for i, (name, history) in enumerate(histories.items()):
+            colour, line = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
+            axes.plot([row["step"] for row in history], [row[key] for row in history], line, color=colour, label=name)
         axes.set(xlabel="step", title=key, ylabel=label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
