@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 
-from slowae.backend import chosen
+import numpy as np
+
+from slowae.backend import array_module, chosen
 
 
 def keep_memory():
@@ -34,6 +36,21 @@ def _blas():
 def threads():
     """As many as BLAS is set to use."""
     return _blas()[1]
+
+
+def frames_per_block(x, W):
+    """As many frames as keep h and their spectra in 4 MB of cache on a CPU, h and the patches in 512 MB on a GPU."""
+    if W.ndim == 2:
+        return len(x)
+    F, _, C, K = W.shape
+    numbers, parts = (2**20, 2 * F * C) if array_module(x) is np else (2**27, 2 * F * F * C)
+    return max(2, numbers // (x[0, ..., 0].size * (parts + K)))
+
+
+def frame_blocks(x, W):
+    """Frames, or patches, x (N, ...) and the filters that will meet them -> slices of x, a block each."""
+    step = frames_per_block(x, W)
+    return [slice(i, i + step) for i in range(0, len(x), step)]
 
 
 def map_blocks(function, blocks):

@@ -13,7 +13,7 @@ import numpy as np
 
 from slowae import conv, conv_fourier, layers, losses
 from slowae.backend import array_module, require
-from slowae.blocks import map_blocks, mean_over_blocks
+from slowae.blocks import frame_blocks, map_blocks, mean_over_blocks
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 
 OF_Z = "beta", "group_sparsity", "acceleration"  # the weights of the terms of z
@@ -88,15 +88,6 @@ def filters_for(x):
     return Filters(by.conv_forward, by.conv_backward_filters, by.decode_forward, by.decode_backward)
 
 
-def frames_per_block(x, W):
-    """As many frames as keep h and their spectra in 4 MB of cache on a CPU, h and the patches in 512 MB on a GPU."""
-    if W.ndim == 2:
-        return len(x)
-    F, _, C, K = W.shape
-    numbers, parts = (2**20, 2 * F * C) if array_module(x) is np else (2**27, 2 * F * F * C)
-    return max(2, numbers // (x[0, ..., 0].size * (parts + K)))
-
-
 def _require_frames(params, x):
     W = params["W_e"]
     require(
@@ -119,8 +110,7 @@ def encode(params, x, config):
     """z = G_W(x), any number of frames: x (N, H, W, C) -> z (N, H/size, W/size, K/group), or (N, D) -> (N, K/group)."""
     _require_frames(params, x)
     require(len(x) > 0, "there are no frames to encode")
-    step = frames_per_block(x, params["W_e"])
-    parts = map_blocks(lambda i: _code_forward(params, x[i : i + step], config)[1], range(0, len(x), step))
+    parts = map_blocks(lambda block: _code_forward(params, x[block], config)[1], frame_blocks(x, params["W_e"]))
     return array_module(x).concatenate(parts)
 
 
@@ -128,8 +118,8 @@ def _windows_in_blocks(x, W, T=2):
     """A batch -> blocks of its windows of T frames, each all first frames, then all second ones, ..."""
     what = {2: "pairs: all x_t, then all x_t'", 3: "triplets: all x_t-1, then all x_t, then all x_t+1"}[T]
     require(len(x) >= T and len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
-    N, count = len(x) // T, -(-len(x) // frames_per_block(x, W))
-    step = -(-N // count)  # blocks of one size, or a thread waits for the other
+    N = len(x) // T
+    step = -(-N // len(frame_blocks(x, W)))  # blocks of one size, or a thread waits for the other
     windows = x.reshape(T, N, *x.shape[1:])
     return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
 

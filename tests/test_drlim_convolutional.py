@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from strategies import seeds
 from test_methods import make_data
 
-from slowae import model
+from slowae import blocks
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.losses import drlim
@@ -66,7 +66,7 @@ def test_blocks_change_nothing_but_rounding(layers, monkeypatch):
     params, batch = problem(0, layers)
     found = []
     for per_block in (1, 2, 100):
-        monkeypatch.setattr(model, "frames_per_block", lambda x, W, n=per_block: n)
+        monkeypatch.setattr(blocks, "frames_per_block", lambda x, W, n=per_block: n)
         found.append(on_device(params, batch, Config(margin=2.0, layers=layers)))
     for loss, grads in found[1:]:
         assert loss == pytest.approx(found[0][0])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from test_conv import conv_by_loop
 
-from slowae import conv, conv_fourier, losses, model
+from slowae import blocks, conv, conv_fourier, losses, model
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.model import Config, encode, init_params, loss_and_gradients, statistics
@@ -151,7 +151,7 @@ def test_blocks_and_threads_change_nothing_but_rounding(shape, windows, of_z, mo
     params, x, config = problem(0, shape, windows, **of_z)
     results = []
     for per_block in (2, 4, 6, 100):
-        monkeypatch.setattr(model, "frames_per_block", lambda x, W, n=per_block: n)
+        monkeypatch.setattr(blocks, "frames_per_block", lambda x, W, n=per_block: n)
         on_device = to_device(params), to_device(x), config
         results.append((evaluate(params, x, config), statistics(*on_device), to_host(encode(*on_device))))
     for whole, numbers, codes in results[1:]:

@@ -7,7 +7,7 @@ from strategies import pooled_shapes, seeds
 from test_methods import make_data
 from tiny import cheap, compare, write_films  # noqa: F401
 
-from slowae import conv, layers, model
+from slowae import blocks, conv, layers, model
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.methods import METHODS, Run, pooled_decoder
@@ -69,7 +69,7 @@ def test_gradients_through_decoder_and_unpooling(seed):
         return pooled_decoder.loss_and_gradients(learned, batch, W_d, POOL)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "frames_per_block", lambda x, W: 2)  # the last block is smaller
+        patch.setattr(blocks, "frames_per_block", lambda x, W: 2)  # the last block is smaller
         learned = {name: params[name] for name in ("W_q", "b_q")}
         check_gradients(forward, lambda d, grads: tuple(d * g for g in grads.values()), learned, rng)
 

@@ -61,13 +61,18 @@ def _oracle_and_chance(folds):
             {m: float(np.concatenate([c[m] for c in chance]).mean()) for m in MEASURES})  # fmt: skip
 
 
+def _filters(params):
+    """What a row's filters look like: its atoms, or where nothing is decoded, its filters; None where it has none."""
+    return next((params[name] for name in ("W_d", "W", "W_e") if name in params), None)
+
+
 def _learned(name, row, fold, images, seed):
     """What a row says of its training, beside its scores."""
     params, some = row.params, fold.data.frames[:: -(-len(fold.data.frames) // 300)]
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
     said = {"title": METHODS[name].title, "kind": METHODS[name].kind, "seconds": round(row.seconds, 1)}
     said["parameters"] = numbers
-    W = params.get("W_d", params.get("W", params.get("W_e")))
+    W = _filters(params)
     if "W_q" in params:
         held_out = fold.frames[:: -(-len(fold.frames) // 300)]
         said["decoded"] = pooled_decoder.errors(params, held_out, whole=True)
@@ -142,7 +147,7 @@ def write(out, found, rows, fold, images):
         told = {titles[n]: found["rows"][n] for n in shown}
         silent = {title: row.get("units", {}).get("silent", []) for title, row in told.items()}
         groups = {title: row["groups"]["of"] for title, row in told.items()}
-        filters = {titles[n]: next(banks[n][key] for key in ("W_d", "W", "W_e") if key in banks[n]) for n in shown}
+        filters = {titles[n]: _filters(banks[n]) for n in shown}
         plots.save(plots.filters(filters, groups, silent), out / "filters.png")
     histories = {
         titles[n]: row.history for n, row in rows.items() if row.history and "reconstruction" in row.history[-1]

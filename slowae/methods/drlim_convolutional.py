@@ -11,7 +11,7 @@ import numpy as np
 
 from slowae import files, model
 from slowae.backend import array_module, require, to_device
-from slowae.blocks import map_blocks
+from slowae.blocks import frame_blocks, map_blocks
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 from slowae.methods.controls import fit_zca
 from slowae.methods.drlim import draw_pairs, over_pairs
@@ -73,8 +73,7 @@ def loss_and_gradients(params, batch, config):
     batch: frames x (N, H, W, C); pair p joins the frames first[p] and second[p], (P,) integers; near (P,) bool.
     """
     x, *pairs = batch
-    step = model.frames_per_block(x, params["W_1"])
-    blocks = [slice(i, i + step) for i in range(0, len(x), step)]
+    blocks = frame_blocks(x, params["W_1"])
     z, caches = zip(*map_blocks(lambda block: forward(params, x[block]), blocks), strict=True)
     z = array_module(x).concatenate(z)
     loss, dz = over_pairs(z.reshape(len(x), -1), *pairs, config.margin, config.squared)

@@ -15,7 +15,7 @@ import numpy as np
 
 from slowae import files, losses, model
 from slowae.backend import array_module, require, to_device
-from slowae.blocks import mean_over_blocks
+from slowae.blocks import frame_blocks, mean_over_blocks
 from slowae.data.whitening import Whitening
 from slowae.layers import l2_pool_backward, l2_pool_forward, unpool_backward, unpool_forward
 from slowae.methods import slow_autoencoder as eq2
@@ -48,11 +48,6 @@ def _unpool(params, z, pool):
     return h, (a.shape, conv_cache, unpool_cache)
 
 
-def _in_blocks(x, W):
-    step = model.frames_per_block(x, W)
-    return [slice(i, i + step) for i in range(0, len(x), step)]
-
-
 def loss_and_gradients(params, batch, W_d, pool):
     """batch: x (N, H, W, C) and its pooled code z -> |W_d h_hat - x|^2, mean over N; gradients of W_q and b_q."""
 
@@ -67,7 +62,7 @@ def loss_and_gradients(params, batch, W_d, pool):
         dW_q, db_q = by.conv_backward_filters(da.reshape(shape), conv_cache)
         return loss, {"W_q": dW_q, "b_q": db_q}
 
-    return mean_over_blocks(part, _in_blocks(batch[0], W_d), len(batch[0]))
+    return mean_over_blocks(part, frame_blocks(batch[0], W_d), len(batch[0]))
 
 
 def fit(data, config, run, below="layer1"):

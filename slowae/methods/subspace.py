@@ -10,7 +10,7 @@ import numpy as np
 
 from slowae import files, layers, model
 from slowae.backend import array_module, require, to_device
-from slowae.blocks import map_blocks
+from slowae.blocks import frame_blocks, map_blocks
 from slowae.data import patches
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.controls import fit_zca, in_blocks
@@ -99,8 +99,6 @@ def encode(params, frames, group=GROUP):
 
     def code(frames):
         x = eq2.seen(params, frames)
-        step = model.frames_per_block(x, W)
-        parts = map_blocks(lambda i: energy(x[i : i + step]), range(0, len(x), step))
-        return array_module(x).concatenate(parts)
+        return array_module(x).concatenate(map_blocks(lambda block: energy(x[block]), frame_blocks(x, W)))
 
     return in_blocks(code, frames)

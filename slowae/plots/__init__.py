@@ -63,14 +63,18 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
     return figure
 
 
+def _style(i):
+    """Of the i-th of many curves: all colours, and then again in another line."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
+
+
 def precision_recall(rows, task, oracle=None, recall="recall: share of the scene found"):
     """{name: a row of results.json}, "temporal" or "class", the oracle's P_k, R_k -> precision over recall."""
     figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for i, (name, row) in enumerate(rows.items()):
-        colour, line = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
         label = f"{name} ({row[f'{task}_auc']:.3f})"
-        axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], line, color=colour, label=label)
+        axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], label=label, **_style(i))
     if oracle is not None:
         axes.plot(oracle[1], oracle[0], "k:", label="oracle")
     axes.set(xlabel=recall, ylabel="precision: share of the found that is right")
@@ -128,8 +132,7 @@ def training_curves(histories):
     figure = Figure(figsize=(14, 2.9), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for i, (name, history) in enumerate(histories.items()):
-            colour, line = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
-            axes.plot([row["step"] for row in history], [row[key] for row in history], line, color=colour, label=name)
+            axes.plot([row["step"] for row in history], [row[key] for row in history], label=name, **_style(i))
         axes.set(xlabel="step", title=key, ylabel=label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
