@@ -7,7 +7,7 @@ from strategies import pooled_shapes, seeds
 from test_methods import make_data
 from tiny import cheap, compare, write_films  # noqa: F401
 
-from slowae import blocks, conv, layers, model
+from slowae import blocks, conv, layers, model, plots
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.methods import METHODS, Run, pooled_decoder
@@ -139,12 +139,16 @@ def test_rows_upon_both_layers():
 
 
 def test_compare_says_how_well_it_decodes(cheap, tmp_path, monkeypatch):  # noqa: F811
+    shown = []
+    monkeypatch.setattr(plots, "reconstructions", shown.append)
     monkeypatch.chdir(write_films(tmp_path / "films").parent)
     found = compare("--methods", "layer1", "pooled_decoder")["rows"]
     decoded = found["pooled_decoder"]["decoded"]
     assert decoded["ceiling"] < min(decoded["learned"], decoded["floor"])
     said = "decoded from layer 1, error as a share of the frames' variance: ceiling"
     assert f"{said} {decoded['ceiling']:.3f}, learned" in (tmp_path / "out" / "table.md").read_text()
+    assert list(shown[0]) == ["whitened film", *(f"{name}\n{error:.2f}" for name, error in decoded.items())]
+    assert {x.shape[1:] for x in shown[0].values()} == {(32, 32, 3)}
     assert "units" in found["layer1"] and "units" not in found["pooled_decoder"]  # they are layer 1's own
 
 

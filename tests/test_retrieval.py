@@ -228,6 +228,9 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
             assert drawn == pytest.approx(some.measure(name))
         np.testing.assert_array_equal(draws, found.bootstrap(name, draws=300))
         assert draws.std() > 0 and not np.array_equal(draws, found.bootstrap(name, draws=300, seed=1))
+    each = np.array([found.average_precision[found.group == g].mean() for g in "abc"])
+    assert found.measure("map_by_group") == pytest.approx(each.mean()) != found.measure("map")
+    np.testing.assert_allclose(found.bootstrap("map_by_group", draws=300), counts @ each / 3)
     alone = temporal_retrieval(noisy(scene, 0), scene, np.zeros(48))
     np.testing.assert_allclose(alone.bootstrap("map", draws=20), alone.measure("map"))
 
@@ -243,7 +246,10 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
         (lambda: neighbours(np.ones((2, 2)), np.ones((3, 2)), 1, np.array([0])), "2 queries, but 1 indices"),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 1, np.array([2])), "exclude must lie between 0 and 1"),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 1, np.array([-1])), "exclude must lie between 0 and 1"),
-        (lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"), "must be auc or map, not 'AUC'"),
+        (
+            lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"),
+            "must be one of map, map_by_group, auc, not 'AUC'",
+        ),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 3)), 1), r"queries \(1, 2\) do not fit the gallery"),
         (lambda: neighbours(np.full((1, 2), np.nan), np.ones((2, 2)), 1), "query codes hold NaN or Inf"),
         (lambda: neighbours(np.ones((1, 2)), np.full((2, 2), np.inf), 1), "gallery codes hold NaN or Inf"),

@@ -13,7 +13,7 @@ from slowae.methods import METHODS
 from slowae.methods.controls import validate
 from slowae.plots import paper as figures
 
-ALPHAS, BETAS = (0.75, 1.5, 3.0, 6.0), (0.0, 4.0, 8.0, 16.0, 32.0)
+ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)
 # Published: temporal AUC, class AUC; the supervised ones are read off Figure 7.
 PUBLISHED = {
     "pixels": (0.174, 0.235),
@@ -26,7 +26,9 @@ PUBLISHED = {
 
 
 def add_arguments(parser):
-    compare.add_arguments(parser, tiles=1, folds=4, distractors=6000, seeds=3, beta=16.0)
+    compare.add_arguments(
+        parser, tiles=1, folds=4, distractors=6000, seeds=3, rate=2e-3, epsilon=1.0, beta2=1.0, epochs=10
+    )
     parser.set_defaults(methods=list(METHODS), classes=True)
     add_options(parser, "grid-steps")
 

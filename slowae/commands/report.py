@@ -6,12 +6,10 @@ from itertools import combinations
 import numpy as np
 
 from slowae import files, measures, retrieval
-from slowae.backend import chosen
+from slowae.backend import chosen, to_device, to_host
 from slowae.commands import machine, peak_mb, versions
 from slowae.methods import METHODS, convnet, pooled_decoder
 from slowae.methods import slow_autoencoder as eq2
-
-MEASURES = ("map", "auc")
 
 
 def _interval(draws, groups):
@@ -25,12 +23,14 @@ def _compared(found, start, end):
     way: the row's share, in mean average precision, of the way from `start`, pixels, to `end`, the oracle.
     """
     groups = len(np.unique(next(iter(found.values()))[0].group))
-    values = {(n, m): np.mean([r.measure(m) for r in some]) for n, some in found.items() for m in MEASURES}
-    draws = {(n, m): np.mean([r.bootstrap(m) for r in some], 0) for n, some in found.items() for m in MEASURES}
+    values = {(n, m): np.mean([r.measure(m) for r in some]) for n, some in found.items() for m in retrieval.MEASURES}
+    draws = {
+        (n, m): np.mean([r.bootstrap(m) for r in some], 0) for n, some in found.items() for m in retrieval.MEASURES
+    }
     rows, differences = {}, {}
     for name, some in found.items():
         row = rows[name] = {}
-        for m in MEASURES:
+        for m in retrieval.MEASURES:
             row |= {m: float(values[name, m]), f"{m}_95": _interval(draws[name, m], groups)}
             if len(some) > 1:
                 row[f"{m}_seeds"] = [float(r.measure(m)) for r in some]
@@ -48,7 +48,7 @@ def _compared(found, start, end):
                 float(values[other, m] - values[one, m]),
                 *(_interval(draws[other, m] - draws[one, m], groups) or (None, None)),
             ]
-            for m in MEASURES
+            for m in retrieval.MEASURES
         }
     return rows, differences
 
@@ -57,8 +57,8 @@ def _oracle_and_chance(folds):
     """Of the scenes tested -> {"map", "auc"} each."""
     oracle = retrieval.join([retrieval.oracle_retrieval(fold.scene, fold.group) for fold in folds])
     chance = [retrieval.chance(fold.scene) for fold in folds]
-    return ({m: float(oracle.measure(m)) for m in MEASURES},
-            {m: float(np.concatenate([c[m] for c in chance]).mean()) for m in MEASURES})  # fmt: skip
+    return ({m: float(oracle.measure(m)) for m in retrieval.MEASURES},
+            {m: float(np.concatenate([c[m] for c in chance]).mean()) for m in chance[0]})  # fmt: skip
 
 
 def _filters(params):
@@ -66,16 +66,29 @@ def _filters(params):
     return next((params[name] for name in ("W_d", "W", "W_e") if name in params), None)
 
 
+def _held_out(fold, most):
+    return fold.frames[:: -(-len(fold.frames) // most)]
+
+
+def _turn(name, params, fold, most=300):
+    """The angle between successive steps of a row's code along the scenes tested, degrees; None where nothing moves."""
+    middle = 1 + np.flatnonzero(fold.scene[:-2] == fold.scene[2:])
+    if len(middle) == 0:
+        return None
+    some = middle[:: -(-len(middle) // most)]
+    angles = measures.curvature(METHODS[name].encode(params, fold.frames[np.concatenate([some - 1, some, some + 1])]))
+    return float(np.nanmean(angles)) if np.isfinite(angles).any() else None
+
+
 def _learned(name, row, fold, images, seed):
     """What a row says of its training, beside its scores."""
     params, some = row.params, fold.data.frames[:: -(-len(fold.data.frames) // 300)]
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
     said = {"title": METHODS[name].title, "kind": METHODS[name].kind, "seconds": round(row.seconds, 1)}
-    said["parameters"] = numbers
+    said |= {"parameters": numbers, "turn": _turn(name, params, fold)}
     W = _filters(params)
     if "W_q" in params:
-        held_out = fold.frames[:: -(-len(fold.frames) // 300)]
-        said["decoded"] = pooled_decoder.errors(params, held_out, whole=True)
+        said["decoded"] = pooled_decoder.errors(params, _held_out(fold, 300), whole=True)
     elif W is not None:
         if "W_e" in params:
             silent = eq2.silent(params, some)
@@ -91,6 +104,13 @@ def _learned(name, row, fold, images, seed):
     if images and "W_4" in params:
         said["test_accuracy"] = convnet.image_accuracy(params, *images["test"])
     return said
+
+
+def _decoded(row, fold, errors):
+    """Eight of the frames tested, whitened, and what each way of decoding the pooled code makes of them."""
+    whitened, found = pooled_decoder.reconstructed_frames(to_device(row.params), to_device(_held_out(fold, 8)))
+    shown = {f"{what}\n{errors[what]:.2f}": to_host(x_hat) for what, x_hat in found.items()}
+    return {"whitened film": to_host(whitened), **shown}
 
 
 def results(rows, folds, parted, images, settings, start):
@@ -154,6 +174,9 @@ def write(out, found, rows, fold, images):
     }
     if histories:
         plots.save(plots.training_curves(histories), out / "training.png")
+    for name, row in rows.items():
+        if "W_q" in row.params:
+            plots.save(plots.reconstructions(_decoded(row, fold, found["rows"][name]["decoded"])), out / f"{name}.png")
     told = {titles[name]: row for name, row in found["rows"].items()}
     oracle = retrieval.oracle_retrieval(fold.scene, fold.group).curves()
     plots.save(plots.precision_recall(told, "temporal", oracle), out / "curves.png")

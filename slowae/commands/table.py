@@ -1,6 +1,5 @@
 """results.json in words: the tables, what is told apart and what is not."""
 
-from slowae.commands.report import MEASURES
 from slowae.methods import METHODS
 
 
@@ -31,11 +30,26 @@ def markdown(lines):
     return "\n".join([aligned[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *aligned[1:]])
 
 
+def _mean_measures(found, task):
+    """{measure: what its column is called}: each video once only where videos have several queries."""
+    by_video = task != "class" and found["resampled"]["what"] == "videos"
+    return {"map": f"{task} MAP"} | ({"map_by_group": "each video once"} if by_video else {})
+
+
 def table(found, task="temporal"):
     """results.json -> one task's table."""
     way = "times pixels' AUC" if task == "class" else "of the way, pixels to oracle"
-    seeds = len(found["seeds"]) > 1
-    lines = [["representation", f"{task} MAP", *["of each seed"] * seeds, "95 %", way, f"{task} AUC", "95 %"]]
+    columns, seeds = _mean_measures(found, task), ["of each seed"] * (len(found["seeds"]) > 1)
+    heads = [head for name in columns.values() for head in (name, *seeds, "95 %")]
+    lines = [["representation", *heads, way, f"{task} AUC", "95 %"]]
+
+    def line(title, get, share):
+        cells = [title]
+        for m in columns:
+            each = [" ".join(map(_number, get.get(f"{m}_seeds", ())))] * len(seeds)
+            cells += [_number(get.get(m)), *each, _between(get.get(f"{m}_95"))]
+        lines.append([*cells, share, _number(get["auc"]), _between(get.get("auc_95"))])
+
     for row in found["rows"].values():
         get = {key.removeprefix(f"{task}_"): value for key, value in row.items()}
         if task != "class":
@@ -43,42 +57,44 @@ def table(found, task="temporal"):
         else:
             pixels = found["rows"].get("pixels", {}).get("class_auc")
             share = f"{get['auc'] / pixels:.2f} x" if pixels else ""
-        each = [" ".join(map(_number, get.get("map_seeds", ())))] * seeds
-        lines.append([row["title"], _number(get["map"]), *each, _between(get["map_95"]), share, _number(get["auc"]),
-                      _between(get["auc_95"])])  # fmt: skip
+        line(row["title"], get, share)
     if task == "temporal":
         for name in ("oracle", "chance"):
-            both = (_number(found[name][f"temporal_{m}"]) for m in MEASURES)
-            lines.append([name, next(both), *[""] * seeds, "", "", next(both), ""])
+            line(name, {key.removeprefix("temporal_"): value for key, value in found[name].items()}, "")
     return markdown(lines)
 
 
 def differences(found, task="temporal"):
     """results.json -> the last layer of Eq. 2 in the table against all other rows: difference, interval, told apart?"""
     best = next((name for name in ("layer2", "layer1") if name in found["rows"]), None)
-    lines = [[f"{task} MAP of {METHODS[best].title}" if best else "", "difference", "95 %", "told apart?"]]
+    columns = {m: name.removeprefix(f"{task} MAP") for m, name in _mean_measures(found, task).items()}
+    heads = [head for name in columns.values() for head in (name or "difference", "95 %", "told apart?")]
+    lines = [[f"{task} MAP of {METHODS[best].title}" if best else "", *heads]]
     for pair, values in found["differences"].items():
         one, _, other = pair.partition(" - ")
         if best not in (one, other) or f"{task}_map" not in values:
             continue
-        sign = 1 if one == best else -1
-        value, low, high = (v if v is None else sign * v for v in values[f"{task}_map"])
-        low, high = (low, high) if sign > 0 else (high, low)
-        apart = "" if low is None else "yes" if low > 0 or high < 0 else "no"
-        title = METHODS[other if one == best else one].title
-        lines.append([f"minus {title}", _number(value, "+"), _between((low, high), "+"), apart])
+        cells = [f"minus {METHODS[other if one == best else one].title}"]
+        for m in columns:
+            value, *ends = (v if v is None or one == best else -v for v in values[f"{task}_{m}"])
+            low, high = ends if one == best else ends[::-1]
+            apart = "" if low is None else "yes" if low > 0 or high < 0 else "no"
+            cells += [_number(value, "+"), _between((low, high), "+"), apart]
+        lines.append(cells)
     return markdown(lines) if len(lines) > 1 else ""
 
 
 def learning(found):
-    """results.json -> what each row that learns has become; alike: filters within groups, over those of two groups."""
-    lines = [["learned", "seconds", "numbers", "alike", "units silent", "still as they began"]]
+    """results.json -> what each row that learns has become; alike: filters within groups, over those of two groups;
+    turn: the angle between successive steps of its code along the scenes tested, 0 straight on, 120 by chance."""
+    lines = [["learned", "seconds", "numbers", "turn", "alike", "units silent", "still as they began"]]
     for row in found["rows"].values():
         if row["parameters"]:
             groups, units = row.get("groups"), row.get("units", {})
             alike = f"{groups['within'] / groups['between']:.2f}" if groups else ""
             counts = (f"{len(units[key])} of {units['of']}" if key in units else "" for key in ("silent", "still"))
-            lines.append([row["title"], f"{row['seconds']:.0f}", f"{row['parameters']:,}", alike, *counts])
+            turn = "" if row["turn"] is None else f"{row['turn']:.0f} deg"
+            lines.append([row["title"], f"{row['seconds']:.0f}", f"{row['parameters']:,}", turn, alike, *counts])
     return markdown(lines) if len(lines) > 1 else ""
 
 

@@ -138,6 +138,14 @@ def reconstructions(params, x, steps=30):
     return {name: decoded(h) for name, h in codes.items()}
 
 
+def reconstructed_frames(params, frames):
+    """frames (N, 32, 32, 3) uint8, all on the backend -> whitened; {what was decoded: x_hat}, of a second layer by way
+    of the first."""
+    found = reconstructions(params, seen(params, frames))
+    whitened = Whitening(params["mean"], params["matrix"])(frames)
+    return whitened, {name: _down(params, x_hat) for name, x_hat in found.items()}
+
+
 def errors(params, frames, whole=False):
     """frames (N, 32, 32, 3) uint8 -> {what was decoded: |x_hat - x|^2 / |x|^2}, x what the row sees of them.
 
@@ -146,11 +154,10 @@ def errors(params, frames, whole=False):
     params, frames = to_device(params), to_device(frames)
 
     def part(block):
-        x = seen(params, frames[block])
-        found = reconstructions(params, x)
         if whole:
-            x = Whitening(params["mean"], params["matrix"])(frames[block])
-            found = {name: _down(params, x_hat) for name, x_hat in found.items()}
+            x, found = reconstructed_frames(params, frames[block])
+        else:
+            found = reconstructions(params, x := seen(params, frames[block]))
         return (x * x).sum(), {name: losses.reconstruction(x_hat, x)[0] for name, x_hat in found.items()}
 
     power, found = mean_over_blocks(part, [slice(i, i + 16) for i in range(0, len(frames), 16)], 1)

@@ -102,6 +102,12 @@ def frame_rows(rows, side=0.9):
     return figure, axes
 
 
+def reconstructions(rows):
+    """{title: whitened frames (n, H, W, 3)}, the first what the others reconstruct -> all at its scale, grey for 0."""
+    scale = 2 * np.quantile(np.abs(next(iter(rows.values()))), 0.99)
+    return frame_rows({title: np.uint8(255 * (0.5 + x / scale).clip(0, 1)) for title, x in rows.items()})[0]
+
+
 def nearest_frames(frames, query, rows, scene):
     """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
 
