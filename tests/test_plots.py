@@ -28,3 +28,21 @@ def test_saving_is_whole_and_the_same_twice(tmp_path):
         saved.append((tmp_path / "curves.png").read_bytes())
     assert saved[0] == saved[1] and saved[0][:8] == b"\x89PNG\r\n\x1a\n"
     assert [p.name for p in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_reconstructions_are_shown_at_the_scale_of_what_they_reconstruct(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "frame_rows", lambda rows: [shown.append(rows)])
+    x = np.linspace(-1, 1, 200).reshape(1, 10, 10, 2)
+    plots.reconstructions({"whitened": x, "half": x / 2, "nothing": 0 * x})
+    assert shown[0]["nothing"].dtype == np.uint8 and (shown[0]["nothing"] == 127).all()
+    whole, half = (np.ptp(shown[0][name].astype(int)) for name in ("whitened", "half"))
+    assert whole == 255 and half == pytest.approx(127, abs=3)
+
+
+def test_more_rows_than_colours_are_shown_by_kind_beside_the_first():
+    curve = {"class_auc": 0.3, "class_recall": [0.1, 1], "class_precision": [1, 0.1]}
+    rows = {f"row {i}": {**curve, "kind": "ab"[i % 2]} for i in range(12)}
+    few = dict(list(rows.items())[:5])
+    assert [len(axes.lines) for axes in plots.precision_recall(few, "class").axes] == [5]
+    assert [len(axes.lines) for axes in plots.precision_recall(rows, "class").axes] == [6, 7]

@@ -54,7 +54,7 @@ def standing(found):
     """results.json -> the picture of who stands where, beside pixels."""
     rows, differences = found["rows"], found["differences"]
     apart = {name: differences[f"{name} - pixels"] for name in rows if f"{name} - pixels" in differences}
-    where = {rows[name]["title"]: (d["temporal_map"], d["class_auc"]) for name, d in apart.items()}
+    where = {rows[name]["title"]: (d["temporal_map_by_group"], d["class_auc"]) for name, d in apart.items()}
     return figures.standings(where, {row["title"]: row["kind"] for row in rows.values()})
 
 

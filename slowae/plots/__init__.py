@@ -69,18 +69,26 @@ def _style(i):
 
 
 def precision_recall(rows, task, oracle=None, recall="recall: share of the scene found"):
-    """{name: a row of results.json}, "temporal" or "class", the oracle's P_k, R_k -> precision over recall."""
-    figure = Figure(figsize=(8.5, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for i, (name, row) in enumerate(rows.items()):
-        label = f"{name} ({row[f'{task}_auc']:.3f})"
-        axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], label=label, **_style(i))
-    if oracle is not None:
-        axes.plot(oracle[1], oracle[0], "k:", label="oracle")
-    axes.set(xlabel=recall, ylabel="precision: share of the found that is right")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    figure.legend(fontsize=8, title="area under the curve", title_fontsize=8, loc="outside right upper")
-    axes.grid(alpha=0.3)
+    """{name: a row of results.json}, "temporal" or "class", the oracle's P_k, R_k -> precision over recall.
+
+    More rows than colours: a panel for each kind of row, and in all of them the first row, for comparison.
+    """
+    first, parts = next(iter(rows)), {"": rows}
+    if len(rows) > len(COLOURS):
+        kinds = dict.fromkeys(row["kind"] for row in rows.values())
+        parts = {kind: {n: row for n, row in rows.items() if n == first or row["kind"] == kind} for kind in kinds}
+    figure = Figure(figsize=(8.5, 4.5 * len(parts)), layout="constrained")
+    panels = figure.subplots(len(parts), squeeze=False)[:, 0]
+    for axes, (kind, part) in zip(panels, parts.items(), strict=True):
+        for i, (name, row) in enumerate(part.items()):
+            label = f"{name} ({row[f'{task}_auc']:.3f})"
+            axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], label=label, **_style(i))
+        if oracle is not None:
+            axes.plot(oracle[1], oracle[0], "k:", label="oracle")
+        axes.set(xlabel=recall, ylabel="precision: share of the found that is right", title=kind)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(fontsize=8, title="area under the curve", title_fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        axes.grid(alpha=0.3)
     return figure
 
 

@@ -83,7 +83,7 @@ def grid(alphas, betas, panels):
 def standings(rows, kinds):
     """{title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> who stands where.
 
-    x: temporal MAP above pixels, y: class AUC above pixels; lines: 95 % intervals of the differences.
+    x: temporal MAP, each video once, y: class AUC, both above pixels; lines: 95 % intervals of the differences.
     """
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     axes = figure.subplots()
@@ -97,7 +97,7 @@ def standings(rows, kinds):
         axes.annotate(str(number), (x[0], y[0]), (4, 4), textcoords="offset points", fontsize=8)
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.axvline(0, color="0.7", linewidth=0.8)
-    axes.set(xlabel="temporal MAP, difference from pixels", ylabel="class AUC, difference from pixels")
+    axes.set(xlabel="temporal MAP, each video once, difference from pixels", ylabel="class AUC, difference from pixels")
     figure.legend(fontsize=8, loc="outside right upper")
     told = [Line2D([], [], color=colour, marker=m, linestyle="", label=kind) for kind, (colour, m) in shapes.items()]
     axes.legend(handles=told, fontsize=8, loc="lower right")
