@@ -45,6 +45,7 @@ OPTIONS = {
     "rise": (float, 0, 1, 0.25, "share of a training over which beta rises from 0"),
     "epsilon": (float, 0, 1e6, 0.3, "of ZCA, in mean eigenvalues"),
     "epochs": (int, 1, 10**4, 20, "of the ConvNet with all labels"),
+    "labels": (int, 1, 10**6, 1000, "of CIFAR-10 that rows with few labels are told"),
     "grid-steps": (int, 1, 10**9, 800, "for each cell of alpha x beta"),
     "pairs": (int, 50, 10**8, 85000, "pairs of patches to extract"),
     "step": (int, 1, 18, 1, "degrees between views"),

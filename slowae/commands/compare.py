@@ -12,9 +12,10 @@ from slowae import files, model, processes, retrieval
 from slowae.backend import require
 from slowae.commands import add_options, report, say, table
 from slowae.data import cifar, scenes, sources, video, whitening
-from slowae.methods import LABELLED, METHODS, Data, Run, convnet
+from slowae.methods import LABELLED, METHODS, Data, Run, coherent, convnet
 from slowae.optim import OPTIMIZERS
 
+SHOWN = 64_000  # labelled images that a network with few labels sees in its training, each many times
 MAIN = "pixels pixels_centred zca colour_histogram random random_patches beta0 layer1".split()
 
 
@@ -24,7 +25,8 @@ def add_arguments(parser, **defaults):
     parser.add_argument("--classes", action="store_true", help="class retrieval in CIFAR-10, too; downloaded once")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(%(default)s)")
     names = (
-        "video fps tiles folds seeds distractors steps batch rate bias-rate alpha beta alpha2 beta2 rise epsilon epochs"
+        "video fps tiles folds seeds distractors steps batch rate bias-rate alpha beta alpha2 beta2 rise epsilon "
+        "epochs labels"
     )
     add_options(parser, names, **defaults)
 
@@ -47,6 +49,7 @@ class Row:
 
     found: dict = field(default_factory=dict)
     nearest: dict = field(default_factory=dict)
+    accuracy: list = field(default_factory=list)  # of each seed, where classes are told apart
     params: dict | None = None
     history: list | None = None
     seconds: float = 0.0
@@ -79,6 +82,8 @@ def configurations(args):
             alpha, beta = (args.alpha, args.beta) if first else (args.alpha2, args.beta2)
             alpha, beta = alpha * (method.config.alpha > 0), beta * (method.config.beta > 0)
             found[name] = replace(method.config, alpha=alpha, beta=beta, rise=args.rise)
+        if isinstance(method.config, coherent.Config):  # as many steps, however few the labels
+            found[name] = replace(method.config, labels=args.labels, epochs=max(1, SHOWN // args.labels))
     return found
 
 
@@ -151,6 +156,8 @@ def find(folds, images, args):
                     found, image = class_retrieval(name, params, images, args)
                     parts[name, "class"] = [found]
                     row.nearest.setdefault("class", image)
+                if "W_4" in params and number == 0:
+                    row.accuracy.append(convnet.image_accuracy(params, *images["test"]))
                 if row.params is None:
                     row.params, row.history, row.nearest["temporal"] = params, history, nearest
                     row.seconds = history[-1]["seconds"] if history else seconds
@@ -172,7 +179,7 @@ def compare(args):
     images = {part: cifar.load(part) for part in ("train", "test")} if needs_images else None
     folds = [make_fold(parts, how, args, images and images["train"]) for parts, how in parted]
     rows = find(folds, images, args)
-    results = report.results(rows, folds, parted, images, settings(args, tiles), start)
+    results = report.results(rows, folds, parted, settings(args, tiles), start)
     text = table.text(results)
     with files.replacing(args.out / "table.md") as file:
         file.write(text.encode())
@@ -191,7 +198,7 @@ def run(args):
 def settings(args, tiles):
     """The settings used, as numbers and words."""
     names = "methods fps folds seeds distractors seed steps batch rate optimizer bias_rate epsilon classes"
-    weights = "alpha beta alpha2 beta2 rise epochs"  # also of rows that those asked for stand on
+    weights = "alpha beta alpha2 beta2 rise epochs labels"  # also of rows that those asked for stand on
     chosen = {name: getattr(args, name) for name in f"{names} {weights}".split()}
     configs = {name: asdict(c) for name, c in configurations(args).items() if name in args.methods}
     rest = {name: asdict(METHODS[name].config) for name in args.methods if is_dataclass(METHODS[name].config)}

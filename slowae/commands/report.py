@@ -8,7 +8,7 @@ import numpy as np
 from slowae import files, measures, retrieval
 from slowae.backend import chosen, to_device, to_host
 from slowae.commands import machine, peak_mb, versions
-from slowae.methods import METHODS, convnet, pooled_decoder
+from slowae.methods import METHODS, pooled_decoder
 from slowae.methods import slow_autoencoder as eq2
 
 
@@ -80,7 +80,7 @@ def _turn(name, params, fold, most=300):
     return float(np.nanmean(angles)) if np.isfinite(angles).any() else None
 
 
-def _learned(name, row, fold, images, seed):
+def _learned(name, row, fold, seed):
     """What a row says of its training, beside its scores."""
     params, some = row.params, fold.data.frames[:: -(-len(fold.data.frames) // 300)]
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
@@ -101,8 +101,8 @@ def _learned(name, row, fold, images, seed):
         said["last"] = row.history[-1]
         if "W_d" in params and "units" in said:
             said["units"]["still"] = np.flatnonzero(eq2.still(params, seed)).tolist()
-    if images and "W_4" in params:
-        said["test_accuracy"] = convnet.image_accuracy(params, *images["test"])
+    if row.accuracy:
+        said |= {"test_accuracy": float(np.mean(row.accuracy)), "test_accuracy_seeds": row.accuracy}
     return said
 
 
@@ -113,10 +113,10 @@ def _decoded(row, fold, errors):
     return {"whitened film": to_host(whitened), **shown}
 
 
-def results(rows, folds, parted, images, settings, start):
+def results(rows, folds, parted, settings, start):
     """{name: Row} -> what results.json holds; shapes and names are the same whatever was asked."""
     oracle, chance = _oracle_and_chance(folds)
-    told = {name: _learned(name, row, folds[0], images, settings["seed"]) for name, row in rows.items()}
+    told = {name: _learned(name, row, folds[0], settings["seed"]) for name, row in rows.items()}
     differences = {}
     for task in next(iter(rows.values())).found:
         compared, apart = _compared({name: row.found[task] for name, row in rows.items()}, "pixels", 1.0)

@@ -121,5 +121,6 @@ def text(found):
             shares = ", ".join(f"{name} {share:.3f}" for name, share in row["decoded"].items())
             parts.append(f"{row['title']}, error as a share of the frames' variance: {shares}")
         if "test_accuracy" in row:
-            parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right")
+            each = ", ".join(f"{share:.1%}" for share in row["test_accuracy_seeds"])
+            parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right; of each seed {each}")
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -180,8 +180,8 @@ METHODS = {
     ),
     "supervised1": Method("supervised, layer 1", convnet.fit_first, eq2.encode, kind=LABELS),
     "supervised2": _other("supervised, layer 2", convnet, convnet.Config(), LABELS),
-    "few_labels": _other("1,000 labels, layer 2", coherent, coherent.Config(weight=0.0), LABELS),
-    "coherent": _other("1,000 labels and film, layer 2", coherent, coherent.Config(), LABELS),
+    "few_labels": _other("few labels, layer 2", coherent, coherent.Config(weight=0.0), LABELS),
+    "coherent": _other("few labels and film, layer 2", coherent, coherent.Config(), LABELS),
 }
 # Rows that learn from Data.labelled.
 LABELLED = {"zca_own", "zca_tuned_classes"} | {name for name, row in METHODS.items() if row.kind == LABELS}
