@@ -371,7 +371,7 @@ def images(tmp_path, monkeypatch):
 def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     monkeypatch.setattr(paper, "ALPHAS", (0.5, 1.0))
     monkeypatch.setattr(paper, "BETAS", (2.0,))
-    figures, tables = set(), "results.json table.md published.md".split()
+    figures, tables = set(), "results.json table.md overview.md".split()
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.add(path.name))
     monkeypatch.setattr(convnet, "image_accuracy", lambda params, images, labels: 0.25 + len(images))
     out, rows = tmp_path / "out", "pixels layer1 supervised1 supervised2".split()
@@ -402,10 +402,12 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     network = found["rows"]["supervised2"]
     assert network["test_accuracy_seeds"] == [network["test_accuracy"]] == [0.25 + len(asked)]
     # The published values stand beside ours as ratios to pixels.
-    cells = next(c for c in cells_of((out / "published.md").read_text()) if c[0] == "layer 1")
-    for cell, task, published in ((1, "temporal", "0.262, x 1.51"), (4, "class", "0.296, x 1.26")):
+    cells = next(c for c in cells_of((out / "overview.md").read_text()) if c[0] == "layer 1")
+    for cell, task, published in ((1, "temporal", "1.51"), (3, "class", "1.26")):
         ours, pixels = (found["rows"][name][f"{task}_auc"] for name in ("layer1", "pixels"))
-        assert cells[cell : cell + 3] == [f"{ours:.3f}", f"{ours / pixels:.2f}", published]
+        assert cells[cell].startswith(f"{ours:.3f} (") and cells[cell + 1] == f"{ours / pixels:.2f} ({published})"
+    groups = found["rows"]["layer1"]["groups"]
+    assert cells[5] == f"{groups['within'] / groups['between']:.2f}" and cells[7] == "31,168"
     # They are read back.
     monkeypatch.setattr(retrieval, "class_retrieval", None)
     images, args = {part: cifar.load(part) for part in ("train", "test")}, parse(words)[1]

@@ -33,20 +33,25 @@ def add_arguments(parser):
     add_options(parser, "grid-steps")
 
 
-def published(found):
-    """results.json -> ours beside the published values, as ratios to pixels: absolute ones depend on the scenes."""
-    lines = [["representation", "temporal AUC", "x pixels", "published", "class AUC", "x pixels", "published"]]
+def overview(found):
+    """results.json -> the one table: how near, how many times pixels, and what it took.
+
+    Published values only as ratios to pixels, in brackets: absolute ones depend on the scenes.
+    """
+    times = "x pixels (published)"
+    lines = [["representation", "temporal AUC, 95 %", times, "class AUC, 95 %", times, "alike", "seconds", "numbers"]]
     for name, row in found["rows"].items():
         cells = [row["title"]]
         for which, task in enumerate(("temporal", "class")):
             ours, pixels = row.get(f"{task}_auc"), found["rows"].get("pixels", {}).get(f"{task}_auc")
-            known = PUBLISHED.get(name)
+            known = f" ({PUBLISHED[name][which] / PUBLISHED['pixels'][which]:.2f})" if name in PUBLISHED else ""
             cells += [
-                "" if ours is None else f"{ours:.3f}",
-                f"{ours / pixels:.2f}" if ours is not None and pixels else "",
-                f"{known[which]:.3f}, x {known[which] / PUBLISHED['pixels'][which]:.2f}" if known else "",
+                "" if ours is None else f"{table.number(ours)} ({table.between(row[f'{task}_auc_95'])})",
+                f"{ours / pixels:.2f}{known}" if ours is not None and pixels else "",
             ]
-        lines.append(cells)
+        learned = row["parameters"] > 0
+        costs = [f"{row['seconds']:.0f}", f"{row['parameters']:,}"] if learned else ["", ""]
+        lines.append([*cells, table.alike(row), *costs])
     return table.markdown(lines)
 
 
@@ -87,10 +92,10 @@ def run(args):
         longest = {s.video: s for s in sorted(parted[0][0]["test"], key=lambda s: len(s.sampled))}
         shown = sorted(longest.values(), key=lambda s: -len(s.sampled))[:6]
         plots.save(figures.scenes([(s.video, s.sampled) for s in shown]), args.out / "figure4.png")
-        with files.replacing(args.out / "published.md") as file:
-            file.write((published(found) + "\n").encode())
+        with files.replacing(args.out / "overview.md") as file:
+            file.write((overview(found) + "\n").encode())
         if args.classes:
             plots.save(standing(found), args.out / "standings.png")
             found["grid"] = grid(folds[0], args)
             files.write_json(args.out / "results.json", found)
-    say(published(found), f"\nresults.json, the tables and the figures are in {args.out}")
+    say(overview(found), f"\nresults.json, the tables and the figures are in {args.out}")

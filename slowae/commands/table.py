@@ -15,11 +15,13 @@ def describe(parted, scenes, tiles, fps):
     return "\n".join(lines)
 
 
-def _number(value, sign=""):
+def number(value, sign=""):
+    """Three digits; nothing for None."""
     return "" if value is None else f"{value:{sign}.3f}"
 
 
-def _between(interval, sign=""):
+def between(interval, sign=""):
+    """The ends of an interval; nothing where there was none."""
     return "" if interval is None or interval[0] is None else f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}"
 
 
@@ -46,9 +48,9 @@ def table(found, task="temporal"):
     def line(title, get, share):
         cells = [title]
         for m in columns:
-            each = [" ".join(map(_number, get.get(f"{m}_seeds", ())))] * len(seeds)
-            cells += [_number(get.get(m)), *each, _between(get.get(f"{m}_95"))]
-        lines.append([*cells, share, _number(get["auc"]), _between(get.get("auc_95"))])
+            each = [" ".join(map(number, get.get(f"{m}_seeds", ())))] * len(seeds)
+            cells += [number(get.get(m)), *each, between(get.get(f"{m}_95"))]
+        lines.append([*cells, share, number(get["auc"]), between(get.get("auc_95"))])
 
     for row in found["rows"].values():
         get = {key.removeprefix(f"{task}_"): value for key, value in row.items()}
@@ -79,22 +81,29 @@ def differences(found, task="temporal"):
             value, *ends = (v if v is None or one == best else -v for v in values[f"{task}_{m}"])
             low, high = ends if one == best else ends[::-1]
             apart = "" if low is None else "yes" if low > 0 or high < 0 else "no"
-            cells += [_number(value, "+"), _between((low, high), "+"), apart]
+            cells += [number(value, "+"), between((low, high), "+"), apart]
         lines.append(cells)
     return markdown(lines) if len(lines) > 1 else ""
 
 
+def alike(row):
+    """How much more alike filters are within groups than those of two groups."""
+    groups = row.get("groups")
+    return f"{groups['within'] / groups['between']:.2f}" if groups else ""
+
+
 def learning(found):
-    """results.json -> what each row that learns has become; alike: filters within groups, over those of two groups;
-    turn: the angle between successive steps of its code along the scenes tested, 0 straight on, 120 by chance."""
+    """results.json -> what each row that learns has become.
+
+    turn: the angle between successive steps of its code along the scenes tested, 0 straight on, 120 by chance.
+    """
     lines = [["learned", "seconds", "numbers", "turn", "alike", "units silent", "still as they began"]]
     for row in found["rows"].values():
         if row["parameters"]:
-            groups, units = row.get("groups"), row.get("units", {})
-            alike = f"{groups['within'] / groups['between']:.2f}" if groups else ""
+            units = row.get("units", {})
             counts = (f"{len(units[key])} of {units['of']}" if key in units else "" for key in ("silent", "still"))
             turn = "" if row["turn"] is None else f"{row['turn']:.0f} deg"
-            lines.append([row["title"], f"{row['seconds']:.0f}", f"{row['parameters']:,}", turn, alike, *counts])
+            lines.append([row["title"], f"{row['seconds']:.0f}", f"{row['parameters']:,}", turn, alike(row), *counts])
     return markdown(lines) if len(lines) > 1 else ""
 
 
