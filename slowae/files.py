@@ -116,6 +116,14 @@ def read_arrays(path):
         raise ValueError(f"{path} is damaged or not an .npz of arrays; delete it and start afresh") from error
 
 
+@processes.leader_first()
+def kept(path, make):
+    """make() -> dict of arrays, or what it made before, under a name that holds the key of all that it depends on."""
+    if not Path(path).exists():
+        write_arrays(path, make())
+    return read_arrays(path)
+
+
 def read_json(path):
     """.json -> what it holds. ValueError if the file is damaged."""
     try:

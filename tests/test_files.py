@@ -311,3 +311,15 @@ def test_what_a_gpu_has_made_has_another_name(monkeypatch):
     there = files.key(["a"])
     monkeypatch.setenv("CUPY_TF32", "1")
     assert len({here, there, files.key(["a"])}) == 3
+
+
+def test_what_was_made_once_is_read_and_not_made_again(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"a": np.arange(3.0)}
+
+    for _ in range(2):
+        np.testing.assert_array_equal(files.kept(tmp_path / "a-key.npz", make)["a"], [0, 1, 2])
+    assert len(made) == 1 and files.kept(tmp_path / "b-key.npz", make) and len(made) == 2

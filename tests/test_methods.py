@@ -247,12 +247,12 @@ def test_tuning_takes_what_validates_best(cheap, monkeypatch, measure):  # noqa:
 
     monkeypatch.setattr(controls, "validate", score)
     data = make_data()
-    best = controls.fit_zca_tuned(data, controls.Tuning(measure), None)
+    best = controls.fit_zca_tuned(data, controls.Tuning(measure), Run())
     assert [centred for _, centred in asked] == [False, True] * 4 and len({std for std, _ in asked}) == 8
     place = {"temporal_map": 5, "temporal_auc": 2, "class_auc": 7}[measure]
     assert best["epsilon"] == controls.EPSILONS[place // 2] and best["centre"] == place % 2
     with pytest.raises(ValueError, match="tuning needs validation scenes, and there are none"):
-        controls.fit_zca_tuned(data._replace(validation=[]), controls.Tuning(measure), None)
+        controls.fit_zca_tuned(data._replace(validation=[]), controls.Tuning(measure), Run())
 
 
 def test_validation_asks_the_validation_scenes_and_the_last_fiftieth_of_the_images():

@@ -9,7 +9,7 @@ from scipy.linalg import eigh
 from strategies import seeds
 
 from slowae.data.scenes import Scene, windows
-from slowae.methods import Data, sfa
+from slowae.methods import Data, Run, sfa
 from slowae.methods.sfa import Config, expand, features, learn
 
 
@@ -103,7 +103,7 @@ def test_equal_to_a_peers():
 def test_the_row_is_the_analysis_of_whole_frames():
     frames, pairs = windows([Scene("a", i, 1, 0, shot(i, 10)[:, ::4, ::4]) for i in range(12)])
     data, config = Data(frames, pairs, None), Config(axes=6, features=8)
-    params = sfa.fit(data, config, None)
+    params = sfa.fit(data, config, Run())
     z = sfa.encode(params, frames)
     assert z.shape == (120, 8) and z.dtype == np.float32
     x = frames.reshape(120, -1).astype(float)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from slowae import files, model, processes, retrieval
+from slowae import files, model, retrieval
 from slowae.backend import require
 from slowae.commands import add_options, report, say, table
 from slowae.data import cifar, scenes, sources, video, whitening
@@ -93,13 +93,11 @@ def make_run(args, seed, **changes):
     return Run(seed=seed, out=args.out / "cache", configs=configurations(args), **settings | changes)
 
 
-@processes.leader_first()
 def _kept(args, task, name, depends, make):
     """make() -> arrays, or what it made before of the same: OUT/cache/TASK-ROW-KEY.npz."""
-    path = args.out / "cache" / f"{task}-{name}-{files.key([name, *map(files.checksum, depends)])}.npz"
-    if not path.exists():
-        files.write_arrays(path, make())
-    return files.read_arrays(path)
+    return files.kept(
+        args.out / "cache" / f"{task}-{name}-{files.key([name, *map(files.checksum, depends)])}.npz", make
+    )
 
 
 def class_retrieval(name, params, images, args):

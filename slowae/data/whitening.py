@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import eigh
 
-from slowae import files, processes
+from slowae import files
 from slowae.backend import array_module, require, to_device
 from slowae.blocks import map_blocks
 
@@ -91,14 +91,14 @@ def fit_whitening(frames, epsilon):
     return whitening(*principal_axes(frames), epsilon)
 
 
-@processes.leader_first()
 def kept_whitening(folder, frames, epsilon):
     """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames."""
+
+    def make():
+        whiten = fit_whitening(frames, epsilon)
+        return {"mean": whiten.mean, "matrix": whiten.matrix}
+
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"
-    if path.exists():
-        arrays = files.read_arrays(path)
-        require(set(arrays) == {"mean", "matrix"}, f"{path} is no whitening; delete it and start afresh")
-        return Whitening(arrays["mean"], arrays["matrix"], epsilon)
-    whiten = fit_whitening(frames, epsilon)
-    files.write_arrays(path, {"mean": whiten.mean, "matrix": whiten.matrix})
-    return whiten
+    arrays = files.kept(path, make)
+    require(set(arrays) == {"mean", "matrix"}, f"{path} is no whitening; delete it and start afresh")
+    return Whitening(arrays["mean"], arrays["matrix"], epsilon)

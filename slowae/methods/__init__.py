@@ -106,6 +106,12 @@ class Run:
             self._fitted[name] = data, METHODS[name].fit(data, config, replace(self, name=name))
         return self._fitted[name][1]
 
+    def kept(self, depends, make):
+        """make() -> params that are learned without steps, or what it made before; depends (JSON): config, data, ..."""
+        if self.out is None:
+            return make()
+        return files.kept(self.out / f"{self.name}-{files.key(depends)}.npz", make)
+
     def train(self, loss_and_gradients, init, draw, depends, *, project=None, watch=None, **descent):
         """train.fit with this run's settings, or those of `descent` -> params. depends (JSON): config, data, ..."""
         names = "steps rate optimizer bias_rate seed".split()

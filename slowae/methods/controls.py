@@ -1,11 +1,11 @@
 """The rows that no claim may do without: pixels, whitened pixels, colours. They learn nothing, or next to nothing."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
 
-from slowae import retrieval
+from slowae import files, retrieval
 from slowae.backend import require, to_device, to_host
 from slowae.data import scenes
 from slowae.data.whitening import Whitening, fit_whitening, kept_whitening, principal_axes, whitening
@@ -92,15 +92,20 @@ def fit_zca_tuned(data, config, run):
         data.images()
     else:
         data = data._replace(labelled=None)  # whose neighbours nobody asks for
-    axes = principal_axes(data.frames)
-    best = None
-    for epsilon, centre in product(EPSILONS, (0.0, 1.0)):
-        white = whitening(*axes, epsilon)
-        params = {"mean": white.mean, "matrix": white.matrix, "centre": np.array(centre), "epsilon": np.array(epsilon)}
-        score = validate(lambda frames, params=params: tuned(params, frames), data)[config.measure]
-        if best is None or score > best[0]:
-            best = score, params
-    return best[1]
+
+    def candidates():
+        axes = principal_axes(data.frames)
+        for epsilon, centre in product(EPSILONS, (0.0, 1.0)):
+            white, chosen = whitening(*axes, epsilon), {"centre": np.array(centre), "epsilon": np.array(epsilon)}
+            yield {"mean": white.mean, "matrix": white.matrix, **chosen}
+
+    def score(params):
+        return validate(lambda frames: tuned(params, frames), data)[config.measure]
+
+    images = files.checksum(dict(enumerate(data.labelled))) if data.labelled else None
+    return run.kept(
+        {"config": asdict(config), "data": data.checksum, "images": images}, lambda: max(candidates(), key=score)
+    )
 
 
 def tuned(params, frames):

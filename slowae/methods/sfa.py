@@ -5,7 +5,7 @@ y from being constant, decorrelation what keeps its entries from being one. Ever
 frames, on the host; encoding is float32, on the chosen backend.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.linalg import eigh
@@ -86,8 +86,12 @@ def filters(params, count):
 
 def fit(data, config, run):
     """SFA of whole frames."""
-    learned = learn(data.frames.reshape(len(data.frames), -1), data.pairs, config)
-    return {name: value.astype(np.float32) for name, value in learned.items()}
+
+    def make():
+        learned = learn(data.frames.reshape(len(data.frames), -1), data.pairs, config)
+        return {name: value.astype(np.float32) for name, value in learned.items()}
+
+    return run.kept({"config": asdict(config), "data": data.checksum}, make)
 
 
 def encode(params, frames):
