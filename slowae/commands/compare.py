@@ -74,13 +74,14 @@ def make_fold(parts, how, args, labelled=None):
 
 
 def configurations(args):
-    """{row: configuration} as the options say: weights that are 0 in a row stay 0."""
+    """{row: configuration} as the options say: weights that are 0 in a row stay 0; group sparsity has its own."""
     found = {"supervised2": convnet.Config(epochs=args.epochs)}
     for name, method in METHODS.items():
         if isinstance(method.config, model.Config):
             first = method.config.group > 1
             alpha, beta = (args.alpha, args.beta) if first else (args.alpha2, args.beta2)
-            alpha, beta = alpha * (method.config.alpha > 0), beta * (method.config.beta > 0)
+            alpha = method.config.alpha if method.config.group_sparsity else alpha * (method.config.alpha > 0)
+            beta *= method.config.beta > 0
             found[name] = replace(method.config, alpha=alpha, beta=beta, rise=args.rise)
         if isinstance(method.config, coherent.Config):  # as many steps, however few the labels
             found[name] = replace(method.config, labels=args.labels, epochs=max(1, SHOWN // args.labels))

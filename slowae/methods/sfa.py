@@ -23,7 +23,7 @@ class Config:
     directions of less variance, as a share of the largest, are dropped, or whitening would make signals of noise."""
 
     axes: int = 32
-    features: int = 64
+    features: int = 256
     least: float = 1e-6
 
     def __post_init__(self):
