@@ -15,7 +15,7 @@ from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.methods import LABELLED, METHODS, Data, Run, coherent, convnet
 from slowae.optim import OPTIMIZERS
 
-SHOWN = 64_000  # labelled images that a network with few labels sees in its training, each many times
+SHOWN = 32_000  # labelled images that a network with few labels sees in its training, each many times
 MAIN = "pixels pixels_centred zca colour_histogram random random_patches beta0 layer1".split()
 
 

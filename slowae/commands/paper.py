@@ -27,7 +27,7 @@ PUBLISHED = {
 
 def add_arguments(parser):
     compare.add_arguments(
-        parser, tiles=1, folds=4, distractors=6000, seeds=3, rate=2e-3, epsilon=1.0, beta2=1.0, epochs=10
+        parser, tiles=1, folds=4, distractors=6000, seeds=3, rate=2e-3, epsilon=1.0, beta2=1.0, epochs=8
     )
     parser.set_defaults(methods=list(METHODS), classes=True)
     add_options(parser, "grid-steps")

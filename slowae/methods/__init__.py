@@ -169,13 +169,13 @@ METHODS = {
     "beta0_2": _layer2("beta = 0, 2 layers", replace(SECOND, beta=0.0), below="beta0"),
     "layer2": _layer2("layer 2", SECOND, below="layer1"),
     "group_sparse2": _layer2(
-        "group sparsity, 2 layers", replace(SECOND, alpha=0.0, beta=0.0, group_sparsity=2.0), below="group_sparse"
+        "group sparsity, 2 layers", replace(SECOND, beta=0.0, group_sparsity=1.0), below="group_sparse"
     ),
     "sfa": _other("slow feature analysis", sfa, sfa.Config()),
     "subspace": _other("slow subspaces", subspace, subspace.Config(decorrelation=0.1)),
-    "unitary": _other("unitary pairs", unitary, unitary.Config(rate=0.03)),
-    "drlim1": _other("DrLIM", drlim_convolutional, drlim_convolutional.Config()),
-    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2)),
+    "unitary": _other("unitary pairs", unitary, unitary.Config(slowness=0.9)),
+    "drlim1": _other("DrLIM", drlim_convolutional, drlim_convolutional.Config(squared=True)),
+    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2, squared=True)),
     "pooled_decoder": _other("decoded from layer 1", pooled_decoder, pooled_decoder.Config()),
     "pooled_decoder2": Method(
         "decoded from layer 2",

@@ -21,7 +21,7 @@ class Config(convnet.Config):
     at 0 leaves the film out, and Eq. 1's margin, in units of h_3; blocks of film a step, each of near pairs and `far`
     times as many others."""
 
-    epochs: int = 64
+    epochs: int = 32
     labels: int = 1000
     weight: float = 0.03
     margin: float = 10.0
