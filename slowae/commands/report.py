@@ -189,7 +189,7 @@ def write(out, found, rows, fold, images):
         plots.save(plots.precision_recall(told, "class", recall="recall: k / 40"), out / "curves_classes.png")
         images, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
         nearest = {titles[name]: 1 + row.nearest["class"] for name, row in rows.items()}
-        plots.save(plots.nearest_frames(images, 0, nearest, labels), out / "neighbours_classes.png")
+        plots.save(plots.nearest_frames(images, 0, nearest, labels, "class"), out / "neighbours_classes.png")
     files.write_json(out / "results.json", found)
 
 

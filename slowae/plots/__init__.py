@@ -116,12 +116,12 @@ def reconstructions(rows):
     return frame_rows({title: np.uint8(255 * (0.5 + x / scale).clip(0, 1)) for title, x in rows.items()})[0]
 
 
-def nearest_frames(frames, query, rows, scene):
+def nearest_frames(frames, query, rows, scene, what="scene"):
     """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
 
-    A solid blue border: from the query's scene; a dashed orange one: from another.
+    A solid blue border: of the query's scene, or `what` else the numbers tell apart; a dashed orange one: of another.
     """
-    kinds = {True: ("from the same scene", "-", COLOURS[0]), False: ("from another", "--", COLOURS[1])}
+    kinds = {True: (f"of the same {what}", "-", COLOURS[0]), False: ("of another", "--", COLOURS[1])}
     figure, axes = frame_rows({name: frames[[query, *indices]] for name, indices in rows.items()})
     for y, indices in enumerate(rows.values()):
         for x, index in enumerate(indices, 1):
