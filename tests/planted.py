@@ -284,6 +284,8 @@ PLANTED = [
         "histogram",
     ),
     ("slowae.methods.controls.colour_histogram", "np.stack([", "list([", "stops with AttributeError"),
+    ("slowae.methods.controls.colour_histogram", "* bins // 256", "// (256 // bins)", "bins = 5: histogram"),
+    ("slowae.data.scenes.find_cuts", "CUT_RATIO *", "0.6 *", r"B, a hill: cuts: .* found shape \(3,\), \[1, 2, 3\]"),
     ("slowae.conv.decode_backward", "cols @ W_d.reshape(-1, K)", "cols @ W_d[::-1, ::-1].reshape(-1, K)", "dh"),
     ("slowae.conv.decode_backward", "cols.T @ h.reshape(-1, K)", "h.reshape(-1, K).T @ cols", "dW_d"),
     ("slowae.conv.decode_backward", ".reshape(h.shape)", "", "dh: expected shape"),
