@@ -19,7 +19,8 @@ def _kind(found):
         return f"a {type(found).__name__} of {len(found)}"
     if not isinstance(found, np.ndarray):
         return type(found).__name__
-    return f"shape {found.shape}" + (f", {found.tolist()}" if found.ndim == 1 and found.size < 5 else "")
+    short = found.ndim == 1 and found.size < 5
+    return f"shape {found.shape}" + (f", {np.array2string(found, precision=6, separator=', ')}" if short else "")
 
 
 def _apart_in_words(one, other):
