@@ -17,11 +17,16 @@ class NotRight(AssertionError):
 def _kind(found):
     if isinstance(found, tuple | list):
         return f"a {type(found).__name__} of {len(found)}"
-    return f"shape {np.shape(found)}" if isinstance(found, np.ndarray) else type(found).__name__
+    if not isinstance(found, np.ndarray):
+        return type(found).__name__
+    short = found.ndim == 1 and found.size < 5
+    return f"shape {found.shape}" + (f", {np.array2string(found, precision=6, separator=', ')}" if short else "")
 
 
 def _apart_in_words(one, other):
-    """Two numbers, with as many digits as tell them apart."""
+    """Two numbers, with as many digits as tell them apart, or two truths."""
+    if isinstance(one, np.bool_):
+        return str(one), str(other)
     texts = [(f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 10, 17)]
     return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
