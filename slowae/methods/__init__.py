@@ -175,7 +175,7 @@ METHODS = {
     "subspace": _other("slow subspaces", subspace, subspace.Config(decorrelation=0.1)),
     "unitary": _other("unitary pairs", unitary, unitary.Config(slowness=0.9)),
     "drlim1": _other("DrLIM", drlim_convolutional, drlim_convolutional.Config(squared=True)),
-    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2, squared=True)),
+    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2)),
     "pooled_decoder": _other("decoded from layer 1", pooled_decoder, pooled_decoder.Config()),
     "pooled_decoder2": Method(
         "decoded from layer 2",
