@@ -46,6 +46,13 @@ PLANTED = [
     ("slowae.methods.drlim.loss_and_gradients", "config.margin", "4.0", "margin = 3.*: loss: expected"),
     ("slowae.methods.drlim.loss_and_gradients", "return loss, ", "return ", "expected loss, grads, found dict"),
     ("slowae.methods.drlim.loss_and_gradients", '{"W_1": x', '{"dW_1": x', "grads: expected a dict of W_1, .* found"),
+    (
+        "slowae.methods.drlim.loss_and_gradients",
+        "loss, dz = over_pairs(z, *pairs, config.margin, config.squared)",
+        "loss, one, other = losses.drlim(z[pairs[0]], z[pairs[1]], pairs[2], config.margin, config.squared)\n"
+        "    dz = 0 * z\n    dz[pairs[0]] += one\n    dz[pairs[1]] += other",
+        r"frames in several pairs.*grads\['W_1'\]",
+    ),
     ("slowae.layers.linear_forward", "x @ W + b", "x @ W", r"a\[0, 0\]: expected"),
     ("slowae.layers.linear_forward", "x @ W + b", "W @ x + b", "stops.* matmul"),
     ("slowae.layers.linear_forward", "x @ W + b", "x * W + b", "stops.* broadcast"),
