@@ -63,7 +63,7 @@ PLANTED = [
     ("slowae.layers.linear_forward", "b, (x, W)", "b, (x, W, b)", "cache: .* cannot use it"),
     ("slowae.layers.linear_forward", "return x @ W + b,", "x = x @ W + b\n    return x,", "cache, what"),
     ("slowae.layers.linear_forward", "return x @ W + b,", "W += b\n    return x @ W,", "writes into its argument W"),
-    ("slowae.losses.reconstruction", "2 * r", "r", "dx_hat is wrong"),
+    ("slowae.losses.reconstruction", "2 * r", "r", r"dx_hat is wrong.*; for example: dx_hat\[0, 0\]"),
     ("slowae.losses.reconstruction", "2 * r", "2 * abs(r)", "dx_hat is wrong"),
     ("slowae.losses.reconstruction", "2 * r", "2 * r / len(r)", "dx_hat is wrong"),
     ("slowae.losses.reconstruction", "2 * r", "(2 * r).sum(0)", "dx_hat: expected shape"),
