@@ -24,7 +24,7 @@ def _apart_in_words(one, other):
     """Two numbers, with as many digits as tell them apart; or True and False."""
     if isinstance(one, np.bool_):
         return str(one), str(other)
-    texts = [(f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 10, 17)]
+    texts = [(f"{one + 0.0:.{digits}g}", f"{other + 0.0:.{digits}g}") for digits in (6, 10, 17)]  # -0 reads 0
     return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
 
