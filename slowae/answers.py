@@ -24,10 +24,10 @@ def _kind(found):
 
 
 def _apart_in_words(one, other):
-    """Two numbers, with as many digits as tell them apart, or two truths."""
+    """Two numbers, with as many digits as tell them apart; or True and False."""
     if isinstance(one, np.bool_):
         return str(one), str(other)
-    texts = [(f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 10, 17)]
+    texts = [(f"{one + 0.0:.{digits}g}", f"{other + 0.0:.{digits}g}") for digits in (6, 10, 17)]  # -0 reads 0
     return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
 
@@ -47,7 +47,8 @@ def equal(name, expected, found, rtol):
             equal(f"{name}[{part}]", one, other, rtol)
         return
     if isinstance(found, tuple | list | dict) or np.shape(found) != np.shape(expected):
-        raise NotRight(f"{name}: expected shape {np.shape(expected)}, found {_kind(found)}")
+        wanted = f"shape {np.shape(expected)}" if np.shape(expected) else "one number"
+        raise NotRight(f"{name}: expected {wanted}, found {_kind(found)}")
     if type(expected) is float and type(found) is not float:
         raise NotRight(f"{name}: expected a float, found {type(found).__name__}; float(...) makes it one")
     expected, found = np.asarray(expected), np.asarray(found)

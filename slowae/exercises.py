@@ -64,6 +64,7 @@ def _grade(label, names, expected, found, pair, arguments, arrays, rng):
     try:
         check_gradients(partial(forward, **fixed), backward, arrays, rng)
     except AssertionError as error:
+        compare(f"{label}: {error}; for example", names, expected, found, 1e-9)
         raise NotRight(f"{label}: {error}") from None
     compare(label, names, expected, found, 1e-9)
     print(f"{label}: {', '.join(names)} right")

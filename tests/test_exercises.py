@@ -128,6 +128,16 @@ def test_on_the_device_no_argument_stays_behind(monkeypatch):
     check_loss(losses.drlim, losses.drlim, "loss dz dz_other", **pairs)
 
 
+def test_booleans_read_true_and_false():
+    with pytest.raises(NotRight, match=r"silent\[1\]: expected True, found False \(33% are wrong\)"):
+        check(lambda z: z < 0, lambda z: z <= 0, "silent", z=np.array([-1.0, 0.0, 1.0]))
+
+
+def test_a_wrong_gradient_is_shown_at_one_of_its_entries():
+    with pytest.raises(NotRight, match=r"dh is wrong: .*; for example: dh\[1\]: expected 1, found 2 \(67% are wrong\)"):
+        check_loss(lambda h: (abs(h).sum(), h), losses.sparsity, "loss dh", h=np.array([-1.0, 2.0, 3.0]))
+
+
 def test_a_sign_made_by_dividing_is_nan_at_0():
     def divided(h):
         with np.errstate(invalid="ignore"):

@@ -36,7 +36,7 @@ def measures(units, coherences, side, groups=None):
     )
     right.set(xlabel="phase between two units of a group, degrees", ylabel="density", xticks=np.arange(0, 181, 45))
     right.set_title("quadrature, not copies")
-    for axes in (left, middle, right):
+    for axes in (middle, right):
         axes.legend(fontsize=8)
     return figure
 
