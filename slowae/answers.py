@@ -31,6 +31,15 @@ def _apart_in_words(one, other):
     return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
 
+def _how_many(wrong, at, expected, found, rtol):
+    """The share that is wrong; or the factor, if it is one for all."""
+    with np.errstate(all="ignore"):
+        factor = found[at] / expected[at]
+        if wrong.sum() > 1 and np.allclose(found, factor * expected, rtol=rtol, atol=0):
+            return f"all are {factor:.3g} times that"
+    return f"{wrong.mean():.0%} are wrong"
+
+
 def equal(name, expected, found, rtol):
     """NotRight unless `found` is `expected`, up to rounding: an array, a number, or a tuple or dict of them."""
     if isinstance(expected, dict):
@@ -60,7 +69,7 @@ def equal(name, expected, found, rtol):
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = f"{name}{list(at)}" if at else name
-        share = f" ({wrong.mean():.0%} are wrong)" if at else ""
+        share = f" ({_how_many(wrong, at, expected, found, rtol)})" if at else ""
         one, other = _apart_in_words(expected[at], found[at])
         raise NotRight(f"{where}: expected {one}, found {other}{share}")
 

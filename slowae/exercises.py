@@ -95,7 +95,8 @@ def check_in_place(answer, solution, changes, *, rtol=1e-6, **arguments):
     solution(**expected)
     found = call(answer, arguments, may_change=changes)
     if all(unchanged(arguments[name], found[name]) for name in changes):
-        raise NotRight(f"{answer.__name__} changes nothing yet; write it in the cell above")
+        same = f"{' and '.join(changes)} as before; v[...] = ... writes into an array, v = ... does not"
+        raise NotRight(f"{answer.__name__} changes nothing yet: {same}")
     for name in changes:
         equal(f"{answer.__name__}: {name}", expected[name], found[name], rtol)
     print(f"{answer.__name__}: {', '.join(changes)} right")

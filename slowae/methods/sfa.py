@@ -62,7 +62,7 @@ def learn(x, pairs, config):
     slowness, R = eigh(covariance(moved, len(pairs), BLOCK), subset_by_index=(0, last))
     weights = white @ R
     weights *= np.sign(weights[np.abs(weights).argmax(0), np.arange(last + 1)])
-    return {"mean": mean, "axes": axes, "centre": centre, "weights": weights, "slowness": slowness}
+    return {"mean": mean, "axes": axes, "centre": centre, "slowness": slowness, "weights": weights}
 
 
 def features(params, x):
