@@ -478,7 +478,7 @@ PLANTED = [
         "slowae.methods.slow_autoencoder.moments",
         "((z - centre) ** 2).mean()",
         "((z - centre) ** 2).mean((0, 1, 2))",
-        "one map: scale: expected shape",
+        "one map: scale: expected one number",
     ),
     ("slowae.methods.slow_autoencoder.moments", "(z - centre) ** 2", "(z - z.mean()) ** 2", "different means: scale"),
     (

@@ -71,10 +71,10 @@ def _style(i):
 def precision_recall(rows, task, oracle=None, recall="recall: share of the scene found"):
     """{name: a row of results.json}, "temporal" or "class", the oracle's P_k, R_k -> precision over recall.
 
-    More rows than colours: a panel for each kind of row, and in all of them the first row, for comparison.
+    More rows than one can tell apart: a panel for each kind of row, and in all of them the first row, for comparison.
     """
     first, parts = next(iter(rows)), {"": rows}
-    if len(rows) > len(COLOURS):
+    if len(rows) > 2 * len(COLOURS):
         kinds = dict.fromkeys(row["kind"] for row in rows.values())
         parts = {kind: {n: row for n, row in rows.items() if n == first or row["kind"] == kind} for kind in kinds}
     figure = Figure(figsize=(8.5, 4.5 * len(parts)), layout="constrained")
