@@ -7,6 +7,7 @@ are never negative, does not silence units (lesson 08).
 """
 
 from dataclasses import asdict
+from functools import cache
 
 import numpy as np
 
@@ -79,8 +80,12 @@ def layer_input(inputs, frames):
     # A batch is few frames, and to whiten it all of the matrix is read: once for all of them, where they fit.
     if seen(here, frames[:1]).nbytes * len(frames) > KEPT:
         return lambda picks: seen(here, frames[picks])
-    parts = [seen(here, frames[i : i + 500]) for i in range(0, len(frames), 500)]
-    return array_module(frames).concatenate(parts).__getitem__
+
+    @cache  # made by the first batch: a training that is read from a file draws none
+    def whole():
+        return array_module(frames).concatenate([seen(here, frames[i : i + 500]) for i in range(0, len(frames), 500)])
+
+    return lambda picks: whole()[picks]
 
 
 def fit(data, config, run, below=None):
