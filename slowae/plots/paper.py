@@ -94,12 +94,13 @@ def standings(rows, kinds):
             spread = [[[value - low], [high - value]] for value, low, high in (x, y)]
             axes.errorbar(x[0], y[0], *spread[::-1], color=colour, linewidth=0.8, alpha=0.6)
         axes.plot(x[0], y[0], shape, color=colour, label=f"{number}  {title}")
-        axes.annotate(str(number), (x[0], y[0]), (4, 4), textcoords="offset points", fontsize=8)
+        away = ((4, 4), (4, -10), (-12, 4), (-12, -10))[number % 4]  # neighbours' numbers, in different corners
+        axes.annotate(str(number), (x[0], y[0]), away, textcoords="offset points", fontsize=8)
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.axvline(0, color="0.7", linewidth=0.8)
     axes.set(xlabel="temporal MAP, each video once, difference from pixels", ylabel="class AUC, difference from pixels")
     figure.legend(fontsize=8, loc="outside right upper")
     told = [Line2D([], [], color=colour, marker=m, linestyle="", label=kind) for kind, (colour, m) in shapes.items()]
-    axes.legend(handles=told, fontsize=8, loc="lower right")
+    figure.legend(handles=told, fontsize=8, loc="outside lower center", ncols=len(told))
     axes.grid(alpha=0.3)
     return figure
