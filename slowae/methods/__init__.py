@@ -78,7 +78,7 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """How rows are trained. rate: of layers of Eq. 2 and of DrLIM; what else a row needs stands in its configuration.
+    """How rows are trained. rate: of layers of Eq. 2; what else a row needs stands in its configuration.
 
     out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on; None keeps
     nothing. resume: go on from there. bias_rate: biases learn so much slower than filters (optim), or slowness silences
@@ -175,7 +175,7 @@ METHODS = {
     "subspace": _other("slow subspaces", subspace, subspace.Config(decorrelation=0.1)),
     "unitary": _other("unitary pairs", unitary, unitary.Config(slowness=0.9)),
     "drlim1": _other("DrLIM", drlim_convolutional, drlim_convolutional.Config(squared=True)),
-    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2)),
+    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config(layers=2, squared=True)),
     "pooled_decoder": _other("decoded from layer 1", pooled_decoder, pooled_decoder.Config()),
     "pooled_decoder2": Method(
         "decoded from layer 2",

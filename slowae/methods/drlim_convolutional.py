@@ -20,13 +20,14 @@ from slowae.methods.slow_autoencoder import FILTERS, POOLS, layer_input, seen, w
 
 @dataclass(frozen=True)
 class Config:
-    """Layers; Eq. 1's margin, in units of z, and form; a batch's near pairs, and far pairs for each of them."""
+    """Layers; Eq. 1's margin, in units of z, and form; a batch's near pairs, far pairs for each of them; the rate."""
 
     layers: int = 1
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
     squared: bool = False
     near: int = 8
     far: int = 10
+    rate: float = 3e-4
 
     def __post_init__(self):
         require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
@@ -104,6 +105,7 @@ def fit(data, config, run):
         draw,
         {"config": asdict(config), "inputs": files.checksum(inputs), "data": data.checksum},
         watch=lambda params: distances(params, watched),
+        rate=config.rate,
     )
     for i, bank in enumerate(("below/", "")[-config.layers :], 1):
         inputs |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"]}
