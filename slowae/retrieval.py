@@ -7,6 +7,7 @@ nothing, and perfect retrieval does not score 1. Mean average precision, sum_k h
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -89,6 +90,12 @@ def area(precision, recall):
     return np.trapezoid(precision, recall, axis=-1)
 
 
+@lru_cache(maxsize=1)  # rows and measures of one task ask for the same
+def _drawn(groups, draws, seed):
+    """How often each group was drawn, of as many as there are, in each drawing (draws, groups)."""
+    return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), draws)
+
+
 @dataclass(frozen=True)
 class Retrieval:
     """found (Q, K): relevant frames among the k nearest, cumulative; group (Q,), what the bootstrap resamples.
@@ -132,8 +139,7 @@ class Retrieval:
     def bootstrap(self, name, draws=2000, seed=0):
         """The measure in `draws` resamplings of the groups (draws,). The same seed resamples alike, so they pair up."""
         groups, member = np.unique(self.group, return_inverse=True)
-        counts = np.random.default_rng(seed).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), draws)
-        return self.measure(name, counts[:, member].astype(float))
+        return self.measure(name, _drawn(len(groups), draws, seed)[:, member].astype(float))
 
 
 def join(retrievals):

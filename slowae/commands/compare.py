@@ -15,7 +15,6 @@ from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.methods import LABELLED, METHODS, Data, Run, coherent, convnet
 from slowae.optim import OPTIMIZERS
 
-SHOWN = 32_000  # labelled images that a network with few labels sees in its training, each many times
 MAIN = "pixels pixels_centred zca colour_histogram random random_patches beta0 layer1".split()
 
 
@@ -84,7 +83,8 @@ def configurations(args):
             beta *= method.config.beta > 0
             found[name] = replace(method.config, alpha=alpha, beta=beta, rise=args.rise)
         if isinstance(method.config, coherent.Config):  # as many steps, however few the labels
-            found[name] = replace(method.config, labels=args.labels, epochs=max(1, SHOWN // args.labels))
+            shown = method.config.epochs * method.config.labels
+            found[name] = replace(method.config, labels=args.labels, epochs=max(1, shown // args.labels))
     return found
 
 
@@ -96,9 +96,8 @@ def make_run(args, seed, **changes):
 
 def _kept(args, task, name, depends, make):
     """make() -> arrays, or what it made before of the same: OUT/cache/TASK-ROW-KEY.npz."""
-    return files.kept(
-        args.out / "cache" / f"{task}-{name}-{files.key([name, *map(files.checksum, depends)])}.npz", make
-    )
+    key = files.key([name, *map(files.checksum, depends)])
+    return files.kept(args.out / "cache" / f"{task}-{name}-{key}.npz", make)
 
 
 def class_retrieval(name, params, images, args):

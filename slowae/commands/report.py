@@ -66,8 +66,9 @@ def _filters(params):
     return next((params[name] for name in ("W_d", "W", "W_e") if name in params), None)
 
 
-def _held_out(fold, most):
-    return fold.frames[:: -(-len(fold.frames) // most)]
+def _evenly(rows, most):
+    """At most so many of the rows, from first to last."""
+    return rows[:: -(-len(rows) // most)]
 
 
 def _turn(name, params, fold, most=300):
@@ -75,20 +76,20 @@ def _turn(name, params, fold, most=300):
     middle = 1 + np.flatnonzero(fold.scene[:-2] == fold.scene[2:])
     if len(middle) == 0:
         return None
-    some = middle[:: -(-len(middle) // most)]
+    some = _evenly(middle, most)
     angles = measures.curvature(METHODS[name].encode(params, fold.frames[np.concatenate([some - 1, some, some + 1])]))
     return float(np.nanmean(angles)) if np.isfinite(angles).any() else None
 
 
 def _learned(name, row, fold, seed):
     """What a row says of its training, beside its scores."""
-    params, some = row.params, fold.data.frames[:: -(-len(fold.data.frames) // 300)]
+    params, some = row.params, _evenly(fold.data.frames, 300)
     numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
     said = {"title": METHODS[name].title, "kind": METHODS[name].kind, "seconds": round(row.seconds, 1)}
     said |= {"parameters": numbers, "turn": _turn(name, params, fold)}
     W = _filters(params)
     if "W_q" in params:
-        said["decoded"] = pooled_decoder.errors(params, _held_out(fold, 300), whole=True)
+        said["decoded"] = pooled_decoder.errors(params, _evenly(fold.frames, 300), whole=True)
     elif W is not None:
         if "W_e" in params:
             silent = eq2.silent(params, some)
@@ -108,7 +109,7 @@ def _learned(name, row, fold, seed):
 
 def _decoded(row, fold, errors):
     """Eight of the frames tested, whitened, and what each way of decoding the pooled code makes of them."""
-    whitened, found = pooled_decoder.reconstructed_frames(to_device(row.params), to_device(_held_out(fold, 8)))
+    whitened, found = pooled_decoder.reconstructed_frames(to_device(row.params), to_device(_evenly(fold.frames, 8)))
     shown = {f"{what}\n{errors[what]:.2f}": to_host(x_hat) for what, x_hat in found.items()}
     return {"whitened film": to_host(whitened), **shown}
 
