@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from slowae.backend import array_module, chosen
+from slowae.backend import array_module, chosen, to_device, to_host
 
 
 def keep_memory():
@@ -70,3 +70,8 @@ def mean_over_blocks(sums, blocks, N):
     """sums(block) -> loss, gradients, both summed over the block -> both summed over all blocks, divided by N."""
     parts = map_blocks(sums, blocks)
     return sum(loss for loss, _ in parts) / N, {name: sum(g[name] for _, g in parts) / N for name in parts[0][1]}
+
+
+def in_blocks(code, frames, block=1000):
+    """code(frames on the chosen backend) -> codes there: applied to any number of frames, from host to host."""
+    return np.concatenate([to_host(code(to_device(frames[i : i + block]))) for i in range(0, len(frames), block)])

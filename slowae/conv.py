@@ -7,7 +7,8 @@ runs; `conv_fourier` has the same functions with fewer operations, which is what
 
 import numpy as np
 
-from slowae.backend import array_module, require, require_floats
+from slowae.backend import array_module
+from slowae.checks import require, require_floats
 
 
 def im2col(x, F):

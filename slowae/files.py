@@ -117,7 +117,7 @@ def read_arrays(path):
 
 
 @processes.leader_first()
-def kept(path, make):
+def cached(path, make):
     """make() -> dict of arrays, or what it made before, under a name that holds the key of all that it depends on."""
     if not Path(path).exists():
         write_arrays(path, make())

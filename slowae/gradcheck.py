@@ -6,7 +6,8 @@ A random upstream gradient sees a transposed dout, which all-ones cannot.
 
 import numpy as np
 
-from slowae.backend import require, to_device, to_host
+from slowae.backend import to_device, to_host
+from slowae.checks import require
 
 
 def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6, directions=3):

@@ -3,7 +3,8 @@
 Nothing hides on an object, because the network is siamese: both frames ride on the batch axis.
 """
 
-from slowae.backend import array_module, require, require_alike, require_floats
+from slowae.backend import array_module
+from slowae.checks import require, require_alike, require_floats
 
 
 def linear_forward(x, W, b):

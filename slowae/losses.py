@@ -5,7 +5,8 @@ drlim is the mean over pairs. The others are sums; `model` and `convnet` divide 
 
 import numpy as np
 
-from slowae.backend import array_module, require, require_alike, require_floats
+from slowae.backend import array_module
+from slowae.checks import require, require_alike, require_floats
 from slowae.layers import safe_scale
 
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from slowae import conv, conv_fourier, layers, losses
-from slowae.backend import array_module, require
+from slowae.backend import array_module
 from slowae.blocks import frame_blocks, map_blocks, mean_over_blocks
+from slowae.checks import require
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 
 OF_Z = "beta", "group_sparsity", "acceleration"  # the weights of the terms of z

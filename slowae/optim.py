@@ -7,7 +7,8 @@ along the details of a filter: a rate at which SGD does not diverge hardly moves
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slowae.backend import array_module, require
+from slowae.backend import array_module
+from slowae.checks import require
 from slowae.layers import safe_scale
 
 

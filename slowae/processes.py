@@ -19,7 +19,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from slowae.backend import require, to_device, to_host
+from slowae.backend import to_device, to_host
+from slowae.checks import require
 
 _world = SimpleNamespace(rank=0, size=1)  # or MPI's, which start() finds
 

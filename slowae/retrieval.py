@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from slowae.backend import array_module, require, to_device, to_host
+from slowae.backend import array_module, to_device, to_host
 from slowae.blocks import map_blocks
+from slowae.checks import require
 
 K = 40
 MEASURES = "map", "map_by_group", "auc"

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from slowae import files, processes
-from slowae.backend import array_module, require, to_device, to_host
+from slowae.backend import array_module, to_device, to_host
+from slowae.checks import require
 from slowae.optim import OPTIMIZERS
 
 

@@ -23,8 +23,9 @@ from tqdm import tqdm
 from slowae import backend, files, model, optim, retrieval
 from slowae.backend import array_module, to_device, to_host
 from slowae.blocks import keep_memory, threads
-from slowae.commands import add_options, machine, number, peak_mb, versions
+from slowae.commands import add_options, number
 from slowae.data import scenes, sources, video, whitening
+from slowae.environment import machine, peak_mb, versions
 from slowae.methods import METHODS, Data, Run, drlim
 from slowae.methods.slow_autoencoder import FILTERS, POOLS
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from exercises import NotRight, check, check_backward
 
 from slowae import layers, measures, retrieval
-from slowae.exercises import NotRight, check, check_backward
 from slowae.methods import drlim, slow_autoencoder
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from strict import Strict, in_use
 
-from slowae import backend, measures, plots
+from slowae import backend, plane_measures, plots
 from slowae.__main__ import main
 from slowae.backend import to_device, to_host
 from slowae.commands import plane as command
@@ -209,7 +209,9 @@ def test_the_coarse_plane_unrolls(rendered):
     params, history = train_embedding(x, plane.neighbours(10), config, seed=0)
     start = init_params(np.random.default_rng(0), 9216, 50)
     before, after = (
-        measures.linear_map(to_host(embed(to_device(p), x)), np.column_stack([yaw, roll]), everything, everything)[0]
+        plane_measures.linear_map(
+            to_host(embed(to_device(p), x)), np.column_stack([yaw, roll]), everything, everything
+        )[0]
         for p in (start, params)
     )
     assert history[-1]["loss"] < history[0]["loss"] and before.min() < 0.5 and after.min() > 0.9
@@ -227,7 +229,9 @@ def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, mo
     assert {n: v.shape for n, v in first.items()} == dict(z_start=(36, 2), z_end=(36, 2), yaw=(36,), roll=(36,))
     results = json.loads((tmp_path / "results.json").read_text())
     training, _ = plane.split(np.random.default_rng(0), 15, 0.2)
-    assert results["end"] == measures.judge(first["z_end"], np.column_stack([first["yaw"], first["roll"]]), training)
+    assert results["end"] == plane_measures.judge(
+        first["z_end"], np.column_stack([first["yaw"], first["roll"]]), training
+    )
     assert results["seed"] == 0 and results["settings"]["hidden"] == 5 and results["settings"]["held_out"] == 0.2
     monkeypatch.setattr(plots, "save", lambda *_: None)
     monkeypatch.setattr(plots_plane, "unrolling", lambda *_: None)

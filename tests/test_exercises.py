@@ -3,12 +3,13 @@
 import sys
 from dataclasses import replace
 
+import exercises
 import numpy as np
 import pytest
+from exercises import NotRight, check, check_backward, check_in_place, check_loss, slider, solution
 from strict import Strict
 
-from slowae import exercises, gradcheck, layers, losses, model, optim
-from slowae.exercises import NotRight, check, check_backward, check_in_place, check_loss, slider, solution
+from slowae import gradcheck, layers, losses, model, optim
 
 RNG = np.random.default_rng(0)
 H = abs(RNG.standard_normal((2, 4, 4, 8))) + 0.1

@@ -321,5 +321,5 @@ def test_what_was_made_once_is_read_and_not_made_again(tmp_path):
         return {"a": np.arange(3.0)}
 
     for _ in range(2):
-        np.testing.assert_array_equal(files.kept(tmp_path / "a-key.npz", make)["a"], [0, 1, 2])
-    assert len(made) == 1 and files.kept(tmp_path / "b-key.npz", make) and len(made) == 2
+        np.testing.assert_array_equal(files.cached(tmp_path / "a-key.npz", make)["a"], [0, 1, 2])
+    assert len(made) == 1 and files.cached(tmp_path / "b-key.npz", make) and len(made) == 2

@@ -11,10 +11,10 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from exercises import NotRight, solution
 
 from slowae import train
 from slowae.data import patches, video, whitening
-from slowae.exercises import NotRight, solution
 from tests.lessons import FOLDER, LESSONS, answer, cells, imported
 from tests.planted import PLANTED
 

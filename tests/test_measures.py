@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import seeds
 
-from slowae import measures
-from slowae.measures import PADDED, circular_spread, coherence, linear_map, measure, spread, trustworthiness
+from slowae import measures, plane_measures
+from slowae.measures import PADDED, circular_spread, coherence, measure, spread
+from slowae.plane_measures import linear_map, trustworthiness
 
 S = 20
 
@@ -210,7 +211,7 @@ def test_trustworthiness():
     line = np.column_stack([np.linspace(-1, 1, 60), np.zeros(60)])
     folded, everywhere = np.abs(line), np.ones(60, bool)
     assert trustworthiness(line, folded, everywhere, k) < 0.9 < trustworthiness(folded, line, everywhere, k)
-    found = measures.judge(folded, line + rng.random((60, 2)) * 0.01, on)
+    found = plane_measures.judge(folded, line + rng.random((60, 2)) * 0.01, on)
     assert found["held_out"]["views"] == 30 and found["all"]["trustworthiness"] < 0.9 < found["all"]["continuity"]
 
 

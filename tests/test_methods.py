@@ -12,14 +12,14 @@ from strict import Strict
 from test_conv import conv_by_loop
 from tiny import cheap, cheap_whitening  # noqa: F401
 
-from slowae import model, optim, retrieval, train
+from slowae import blocks, model, optim, retrieval, train
 from slowae.backend import to_device, to_host
 from slowae.data import cifar, scenes
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
 from slowae.gradcheck import check_gradients
 from slowae.losses import cross_entropy
-from slowae.methods import LABELLED, METHODS, Data, Run, coherent, controls, convnet
+from slowae.methods import LABELLED, METHODS, Data, Run, coherent, controls, convnet, validation
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
 
@@ -224,7 +224,7 @@ def test_controls_by_hand():
     np.testing.assert_array_equal(controls.pixels({}, frames), frames)
     centred = controls.pixels_centred({}, frames)
     np.testing.assert_allclose(centred, frames - frames.mean((1, 2, 3), keepdims=True), atol=1e-3)
-    double = controls.in_blocks(lambda x: 2.0 * x, frames, block=3)
+    double = blocks.in_blocks(lambda x: 2.0 * x, frames, block=3)
     np.testing.assert_array_equal(double, 2.0 * frames)
     counts = controls.colour_histogram({}, frames)
     expected = np.zeros((7, 512))
@@ -257,13 +257,13 @@ def test_tuning_takes_what_validates_best(cheap, monkeypatch, measure):  # noqa:
 
 def test_validation_asks_the_validation_scenes_and_the_last_fiftieth_of_the_images():
     data = make_data()
-    found = controls.validate(lambda frames: controls.pixels({}, frames), data)
+    found = validation.validate(lambda frames: controls.pixels({}, frames), data)
     frames, scene = scenes.retrieval_frames(data.validation)
     temporal = retrieval.temporal_retrieval(frames, scene)
     classes = retrieval.class_retrieval(IMAGES[-4:], LABELS[-4:], IMAGES[:44], LABELS[:44])
     for task, expected in (("temporal", temporal), ("class", classes)):
         assert all(found[f"{task}_{name}"] == pytest.approx(expected.measure(name)) for name in ("map", "auc"))
-    assert "class_auc" not in controls.validate(lambda f: controls.pixels({}, f), data._replace(labelled=None))
+    assert "class_auc" not in validation.validate(lambda f: controls.pixels({}, f), data._replace(labelled=None))
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from strategies import seeds
 from strict import Strict, in_use
 
-from slowae import backend, model, optim
+from slowae import backend, model, optim, patch_banks
 from slowae.__main__ import main
 from slowae.backend import to_device, to_host
 from slowae.commands import patches as command
-from slowae.commands import rivals
-from slowae.data import patches, scenes
-from slowae.data.patches import FOLLOWED, MOVING, PER_FRAME, SIDE, draw_pairs, load_pairs, read_pairs
+from slowae.data import film_patches, patches, scenes
+from slowae.data.film_patches import FOLLOWED, MOVING, PER_FRAME, SIDE, draw_pairs, load_pairs, read_pairs
 from slowae.data.whitening import fit_whitening
 
 
@@ -78,7 +77,7 @@ def test_flat_cells_are_thinned_in_proportion_to_their_contrast():
     assert 3 < contrast < 5
     kept = np.mean([len(draw_pairs(before, after, rng)) for _ in range(400)])
     offered = np.mean([((60 - a) // SIDE) * ((80 - b) // SIDE) for a in range(SIDE) for b in range(SIDE)])
-    np.testing.assert_allclose(kept / offered, contrast / patches.TEXTURED, rtol=0.15)
+    np.testing.assert_allclose(kept / offered, contrast / film_patches.TEXTURED, rtol=0.15)
 
 
 def film_with_a_cut(rng, path):
@@ -135,7 +134,7 @@ def test_one_video_does_not_rule_the_rest(tmp_path):
     paths = [write_film(tmp_path / "long.mkv", moving_film(rng, 80))]
     paths += [write_film(tmp_path / f"{i}.mkv", moving_film(rng, 3)) for i in range(9)]
     found = load_pairs(paths, 100, rng)
-    assert sum(len(s.frames) for s in found if s.video == "long.mkv") <= patches.FAIR * 10
+    assert sum(len(s.frames) for s in found if s.video == "long.mkv") <= film_patches.FAIR * 10
 
 
 def test_bad_input_is_one_sentence(tmp_path):
@@ -192,8 +191,8 @@ def test_the_slowest_groups_come_first():
     h = np.maximum(0, x @ params["W_e"] + params["b_e"])
     z = np.sqrt((h.reshape(10, 40, 4) ** 2).sum(2))
     slowness = [np.abs(v[:5] - v[5:]).mean() / v.mean() if v.any() else np.inf for v in z.T]
-    bank = rivals.of_eq2(params, to_device(x), config)
-    W = rivals.mosaic(bank)
+    bank = patch_banks.of_eq2(params, to_device(x), config)
+    W = patch_banks.mosaic(bank)
     assert W.shape == (SIDE, SIDE, 1, 128)
     for place, i in enumerate(np.argsort(slowness)[:32]):
         found = W[..., 4 * place : 4 * place + 4].reshape(-1, 4)
@@ -255,12 +254,12 @@ def test_training_never_mixes_host_arrays_into_the_devices(args):
         watched = x[:, :10].reshape(20, -1)
         params, _ = command.learn("a", config, start, (x, watched), args, 3, project=command.project_except("W_d"))
         assert type(params["W_d"]) is np.ndarray
-        assert type(rivals.of_eq2(params, watched, config).z) is np.ndarray
+        assert type(patch_banks.of_eq2(params, watched, config).z) is np.ndarray
 
 
 def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "UNITS", 32)
-    monkeypatch.setattr(rivals, "SHOWN", 32)
+    monkeypatch.setattr(patch_banks, "SHOWN", 32)
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
     rng, out = np.random.default_rng(0), tmp_path / "out"
     for i in range(6):

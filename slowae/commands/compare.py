@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from slowae import files, model, retrieval
-from slowae.backend import require
-from slowae.commands import add_options, report, say, table
+from slowae import files, model, report, retrieval, table
+from slowae.checks import require
+from slowae.commands import add_options, say
 from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.methods import LABELLED, METHODS, Data, Run, coherent, convnet
 from slowae.optim import OPTIMIZERS
@@ -97,7 +97,7 @@ def make_run(args, seed, **changes):
 def _kept(args, task, name, depends, make):
     """make() -> arrays, or what it made before of the same: OUT/cache/TASK-ROW-KEY.npz."""
     key = files.key([name, *map(files.checksum, depends)])
-    return files.kept(args.out / "cache" / f"{task}-{name}-{key}.npz", make)
+    return files.cached(args.out / "cache" / f"{task}-{name}-{key}.npz", make)
 
 
 def class_retrieval(name, params, images, args):

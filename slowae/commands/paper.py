@@ -5,12 +5,12 @@ from itertools import product
 
 import numpy as np
 
-from slowae import files, plots
-from slowae.backend import require
-from slowae.commands import add_options, compare, say, table
+from slowae import files, plots, table
+from slowae.checks import require
+from slowae.commands import add_options, compare, say
 from slowae.data import sources
 from slowae.methods import METHODS
-from slowae.methods.controls import validate
+from slowae.methods.validation import validate
 from slowae.plots import paper as figures
 
 ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)

@@ -5,17 +5,18 @@ from dataclasses import asdict
 
 import numpy as np
 
-from slowae import files, measures, model, optim, plots, train
+from slowae import files, measures, model, optim, patch_banks, plots, train
 from slowae.backend import chosen, to_device, to_host
-from slowae.commands import add_options, machine, peak_mb, rivals, say, versions
-from slowae.commands.rivals import GROUP
-from slowae.data import patches, scenes, sources, whitening
+from slowae.commands import add_options, say
+from slowae.data import film_patches, patches, scenes, sources, whitening
+from slowae.environment import machine, peak_mb, versions
+from slowae.patch_banks import GROUP
 from slowae.plots import patches as plots_patches
 
 UNITS = 512
 BIAS_RATE = 0.1  # the biases learn this much slower: at the full rate the first steps silence units for good
 BIAS_RATE_DENSE = 0.01  # at alpha = 0: of the groups that stayed noise at 0.1, most had gone to negative biases
-RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **rivals.TITLES}
+RUNS = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **patch_banks.TITLES}
 
 
 def add_arguments(parser):
@@ -60,11 +61,11 @@ def configurations(args):
 def load(args):
     """The films -> whitening, training pairs x (2, P, D), watched and tested ones (2N, D), and words on the data."""
     paths = sources.find_videos(args.video)
-    shots = patches.load_pairs(paths, args.pairs, np.random.default_rng(args.seed))
+    shots = film_patches.load_pairs(paths, args.pairs, np.random.default_rng(args.seed))
     parts, how = scenes.split_scenes(shots)
     sizes = {name: sum(len(scene.frames) for scene in part) for name, part in parts.items()}
     say(f"{how.videos} videos, pairs of patches, split by {how.by}: {', '.join(f'{n} {k}' for n, k in sizes.items())}")
-    grey = np.concatenate([scene.frames.reshape(-1, patches.SIDE**2) for scene in parts["train"]])
+    grey = np.concatenate([scene.frames.reshape(-1, film_patches.SIDE**2) for scene in parts["train"]])
     whiten = whitening.fit_whitening(grey, args.epsilon)
     x, watched, tested = (to_device(patches.prepare(parts[part], whiten)) for part in ("train", "validation", "test"))
     watched = watched[:, :: max(1, watched.shape[1] // 1000)]
@@ -93,7 +94,7 @@ def judge(banks, learned, histories, tested, args):
     """-> {name: what each unit looks like}, {name: what results.json says of the run}."""
     units, results = {}, {}
     for name, (W, group, z) in banks.items():
-        units[name] = measures.measure(W.reshape(patches.SIDE, patches.SIDE, -1), group)
+        units[name] = measures.measure(W.reshape(film_patches.SIDE, film_patches.SIDE, -1), group)
         delta = measures.delta(z)
         results[name] = {
             "coherence": measures.coherence(units[name], np.random.default_rng(args.seed), group),
@@ -136,12 +137,14 @@ def draw(banks, learned, histories, units, results, tested, args):
     """Figure 2, the others, the measures, and the two degeneracies."""
     configs = configurations(args)
     titles = {"alpha0": "(a) without sparsity, alpha = 0", "sparse": f"(b) with sparsity, alpha = {args.alpha:g}"}
-    plots.save(plots.filters({title: rivals.mosaic(banks[n]) for n, title in titles.items()}), args.out / "figure2.png")
-    others = {title: rivals.mosaic(banks[n]) for n, title in rivals.TITLES.items()}
+    plots.save(
+        plots.filters({title: patch_banks.mosaic(banks[n]) for n, title in titles.items()}), args.out / "figure2.png"
+    )
+    others = {title: patch_banks.mosaic(banks[n]) for n, title in patch_banks.TITLES.items()}
     plots.save(plots.filters(others), args.out / "rivals.png")  # of a block of pairs, each row is one
     coherences = {RUNS[n]: r["coherence"] for n, r in results.items()}
     groups = {RUNS[n]: some.group for n, some in banks.items()}
-    measured = plots_patches.measures({RUNS[n]: u for n, u in units.items()}, coherences, patches.SIDE, groups)
+    measured = plots_patches.measures({RUNS[n]: u for n, u in units.items()}, coherences, film_patches.SIDE, groups)
     plots.save(measured, args.out / "measures.png")
     free_norm = plots_patches.degeneracy(
         {"unit-norm atoms": histories["sparse"], "free atoms": histories["free_norm"]},
@@ -153,7 +156,7 @@ def draw(banks, learned, histories, units, results, tested, args):
         {"bias <= 0": histories["alpha0"], "free bias": histories["free_bias"]},
         {"active": "share of h > 0", "slowness": "mean |z - z'| / mean z", "reconstruction": "error / variance"},
         "With free biases (alpha = 0)",
-        {"atoms, free bias": rivals.mosaic(rivals.of_eq2(learned["free_bias"], tested, configs["alpha0"]))},
+        {"atoms, free bias": patch_banks.mosaic(patch_banks.of_eq2(learned["free_bias"], tested, configs["alpha0"]))},
     )
     plots.save(free_bias, args.out / "free_bias.png")
 
@@ -165,13 +168,15 @@ def run(args):
         start = time.perf_counter()
         whiten, x, watched, tested, data = load(args)
         learned, histories = learn_all(x, watched, args)
-        banks = {name: rivals.of_eq2(learned[name], tested, config) for name, config in configurations(args).items()}
-        banks |= rivals.learn(x, tested, args)
+        banks = {
+            name: patch_banks.of_eq2(learned[name], tested, config) for name, config in configurations(args).items()
+        }
+        banks |= patch_banks.learn(x, tested, args)
         units, results = judge(banks, learned, histories, tested, args)
         draw(banks, learned, histories, units, results, tested, args)
         sparse = {f"{name}_sparse": value for name, value in learned["sparse"].items()}
         white = {"mean": whiten.mean, "matrix": whiten.matrix, "epsilon": np.array(whiten.epsilon)}
-        others = {f"W_{name}": banks[name].W for name in rivals.TITLES}
+        others = {f"W_{name}": banks[name].W for name in patch_banks.TITLES}
         files.write_arrays(args.out / "dictionary.npz", {**learned["alpha0"], **sparse, **others, **white})
         found = {
             "runs": results,

@@ -5,10 +5,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from slowae import files, measures, plots, train
+from slowae import files, plane_measures, plots, train
 from slowae.backend import chosen, to_device, to_host
-from slowae.commands import add_options, machine, peak_mb, say, versions
+from slowae.commands import add_options, say
 from slowae.data import plane
+from slowae.environment import machine, peak_mb, versions
 from slowae.methods.drlim import Config, embed, init_params, normalise, train_embedding
 from slowae.plots import plane as plots_plane
 
@@ -68,7 +69,7 @@ def _sweep(args):
         config = replace(_config(args), **{name: value for name, value in change.items() if name != "patch"})
         for seed in range(args.seed, args.seed + (1 if change else SEEDS)):
             training, x, params, history = fit(views, args, config, change.get("patch", args.patch), seed)
-            judged = measures.judge(to_host(embed(to_device(params), x)), np.column_stack([yaw, roll]), training)
+            judged = plane_measures.judge(to_host(embed(to_device(params), x)), np.column_stack([yaw, roll]), training)
             rows.append({"setting": label, "seed": seed, **judged["held_out"], "seconds": history[-1]["seconds"],
                          "degrees_between_gradients": judged["degrees_between_gradients"]})  # fmt: skip
             files.write_json(args.out / "sweep.json", {"runs": rows, **about(args)})
@@ -103,7 +104,7 @@ def _figure(args):
     training, x, params, history = fit(views, args, config, args.patch, args.seed, some)
     start = init_params(np.random.default_rng(args.seed), x.shape[1], config.hidden)
     z_start, z_end = (to_host(embed(to_device(p), x)) for p in (start, params))
-    judged = {when: measures.judge(z, angles, training) for when, z in (("start", z_start), ("end", z_end))}
+    judged = {when: plane_measures.judge(z, angles, training) for when, z in (("start", z_start), ("end", z_end))}
 
     files.write_arrays(args.out / "embedding.npz", {"z_start": z_start, "z_end": z_end, "yaw": yaw, "roll": roll})
     middle = len(views) // 2 + len(np.unique(roll)) // 2

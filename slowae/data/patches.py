@@ -1,103 +1,10 @@
-"""Full-resolution video -> pairs of 20 x 20 grey patches, from places and times that move (Section 4.1).
-
-A pair is one place in two adjacent native frames: five frames apart, two thirds as many can be followed. Each frame is
-laid out in cells at a random offset; those that move and can be followed are kept, flat ones thinned, and at most
-PER_FRAME drawn, so that no frame, and no video, rules the rest.
-"""
+"""Pairs of patches out of arrays of frames: one place in two frames that follow one another, whitened, evened out."""
 
 import numpy as np
 
-from slowae.backend import require, to_device
-from slowae.data.scenes import SIZE, Scene, find_cuts
-from slowae.data.video import decode, read_each
+from slowae.backend import to_device
 
-SIDE = 20  # pixels, the side of a patch
-MOVING = 2.0  # grey levels: a cell moves if its mean absolute change is at least this
-FOLLOWED = 0.8  # ... and can be followed if that is at most this share of its standard deviation (unrelated: 1.13)
-TEXTURED = 16.0  # grey levels: a cell of a lower standard deviation s is kept with probability s / TEXTURED
-PER_FRAME = 16  # pairs, at most, from one frame
-FAIR = 4  # times its even share of the pairs: the most that one video gives
-
-
-def _cells(frame, top, left):
-    """frame (H, W) -> its SIDE x SIDE cells (n, SIDE, SIDE), from place (top, left) on."""
-    rows, columns = (frame.shape[0] - top) // SIDE, (frame.shape[1] - left) // SIDE
-    frame = frame[top : top + rows * SIDE, left : left + columns * SIDE]
-    return frame.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE)
-
-
-def draw_pairs(before, after, rng):
-    """Two adjacent frames (H, W) uint8 -> at most PER_FRAME pairs (n, 2, SIDE, SIDE) uint8 that move."""
-    top, left = rng.integers(0, np.minimum(SIDE, np.array(before.shape) - SIDE + 1))
-    pairs = np.stack([_cells(before, top, left), _cells(after, top, left)], axis=1)
-    change = (pairs.max(1) - pairs.min(1)).mean((1, 2))
-    pairs, change = pairs[change >= MOVING], change[change >= MOVING]
-    contrast = pairs.std((2, 3)).mean(1)
-    good = (change <= FOLLOWED * contrast) & (contrast > TEXTURED * rng.random(len(pairs)))
-    return rng.permutation(pairs[good])[:PER_FRAME]
-
-
-def _thumbnail(frame):
-    """frame (H, W) -> (SIZE, SIZE) uint8, area-averaged: what the cut rule looks at."""
-    h, w = frame.shape[0] // SIZE, frame.shape[1] // SIZE
-    return frame[: h * SIZE, : w * SIZE].reshape(SIZE, h, SIZE, w).mean((1, 3)).astype(np.uint8)
-
-
-def read_pairs(path, most, rng):
-    """A video -> pairs (n, 2, SIDE, SIDE) uint8 in order of time, n <= most, and the shot of each (n,).
-
-    No pair crosses a cut. Memory: about twice `most` pairs. ValueError if `path` is no video, or too small a one.
-    """
-    pairs, times, lots = np.empty((0, 2, SIDE, SIDE), np.uint8), np.empty(0, int), np.empty(0)
-    waiting, thumbnails, before = [], [], None
-
-    def thin_out():
-        """Every pair draws a lot once, and the `most` lowest stay: all pairs of the video have the same chance."""
-        nonlocal pairs, times, lots
-        pairs = np.concatenate([pairs, *(new for new, _ in waiting)])
-        times = np.concatenate([times, *(np.full(len(new), time) for new, time in waiting)])
-        lots = np.concatenate([lots, rng.random(len(pairs) - len(lots))])
-        stay = np.sort(np.argsort(lots)[:most])
-        pairs, times, lots = pairs[stay], times[stay], lots[stay]
-        waiting.clear()
-
-    for frame, _ in decode(path, pixels="gray"):
-        size = " x ".join(map(str, frame.shape[::-1]))
-        require(min(frame.shape) >= SIZE, f"{path} is {size} pixels, smaller than {SIZE} x {SIZE}; use a larger video")
-        if before is not None and frame.shape == before.shape:
-            waiting.append((draw_pairs(before, frame, rng), len(thumbnails)))
-            if sum(len(new) for new, _ in waiting) > most:
-                thin_out()
-        thumbnails.append(_thumbnail(frame))
-        before = frame
-    thin_out()
-    cuts = find_cuts(np.array(thumbnails))
-    inside = ~np.isin(times, cuts)
-    return pairs[inside], np.searchsorted(cuts, times[inside], side="right")
-
-
-def load_pairs(paths, count, rng):
-    """Videos -> about `count` pairs at most, as one Scene for each shot, whose frames are pairs (n, 2, SIDE, SIDE).
-
-    So split_scenes splits them as others. A video gives FAIR times its even share at most. Copies, and what cannot
-    be used, are left out with a warning, if others remain.
-    """
-    require(count >= len(paths), f"{count} pairs cannot be drawn from {len(paths)} videos; ask for more")
-
-    def read(path, name):
-        pairs, shots = read_pairs(path, FAIR * count // len(paths), rng)
-        require(len(pairs), f"nothing moves in {path}; use another video")
-        return name, pairs, shots
-
-    found = read_each(paths, read)
-    total = sum(len(pairs) for _, pairs, _ in found)
-    scenes = []
-    for name, pairs, shots in found:
-        stay = rng.random(len(pairs)) < count / total
-        pairs, shots = pairs[stay], shots[stay]
-        firsts = zip(*np.unique(shots, return_index=True), strict=True)
-        scenes += [Scene(name, int(shot), 1, int(first), pairs[shots == shot]) for shot, first in firsts]
-    return scenes
+PER_FRAME = 16  # places of each drawn pair of frames
 
 
 def even_out(pairs):

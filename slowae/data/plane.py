@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slowae import files, processes
-from slowae.backend import require
+from slowae.checks import require
 from slowae.data.sources import data_dir
 
 SIZE = 96  # pixels a side

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slowae.backend import require
+from slowae.checks import require
 
 SIZE = 32  # pixels, the side of a frame that the network sees
 LONGEST, SHORTEST = 40, 2  # frames of a scene that evaluation sees

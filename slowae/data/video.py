@@ -11,7 +11,7 @@ import numpy as np
 from av.stream import Disposition
 from tqdm import tqdm
 
-from slowae.backend import require
+from slowae.checks import require
 from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.linalg import eigh
 
 from slowae import files
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
 from slowae.blocks import map_blocks
+from slowae.checks import require
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,6 @@ def kept_whitening(folder, frames, epsilon):
         return {"mean": whiten.mean, "matrix": whiten.matrix}
 
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"
-    arrays = files.kept(path, make)
+    arrays = files.cached(path, make)
     require(set(arrays) == {"mean", "matrix"}, f"{path} is no whitening; delete it and start afresh")
     return Whitening(arrays["mean"], arrays["matrix"], epsilon)

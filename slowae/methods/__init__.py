@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slowae import files, train
-from slowae.backend import require
+from slowae.checks import require
 from slowae.data.whitening import Whitening
 from slowae.methods import (
     coherent,
@@ -24,6 +24,7 @@ from slowae.methods import (
     subspace,
     unitary,
     wavelets,
+    whitened,
 )
 from slowae.methods import slow_autoencoder as eq2
 from slowae.model import Config
@@ -110,7 +111,7 @@ class Run:
         """make() -> params that are learned without steps, or what it made before; depends (JSON): config, data, ..."""
         if self.out is None:
             return make()
-        return files.kept(self.out / f"{self.name}-{files.key(depends)}.npz", make)
+        return files.cached(self.out / f"{self.name}-{files.key(depends)}.npz", make)
 
     def train(self, loss_and_gradients, init, draw, depends, *, project=None, watch=None, **descent):
         """train.fit with this run's settings, or those of `descent` -> params. depends (JSON): config, data, ..."""
@@ -150,8 +151,8 @@ EQ_2, LABELS = "Eq. 2, and its terms", "with labels"
 METHODS = {
     "pixels": Method("pixels", controls.nothing, controls.pixels),
     "pixels_centred": Method("pixels, mean removed", controls.nothing, controls.pixels_centred),
-    "zca": Method("ZCA pixels", controls.fit_zca, controls.whitened),
-    "zca_own": Method("ZCA, statistics of the images", controls.fit_zca_own, controls.whitened),
+    "zca": Method("ZCA pixels", whitened.fit_zca, whitened.whitened),
+    "zca_own": Method("ZCA, statistics of the images", whitened.fit_zca_own, whitened.whitened),
     "zca_tuned": Method("ZCA pixels, tuned on video", controls.fit_zca_tuned, controls.tuned, controls.Tuning()),
     "zca_tuned_classes": Method(
         "ZCA pixels, tuned on classes", controls.fit_zca_tuned, controls.tuned, controls.Tuning("class_auc")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
 from slowae.blocks import mean_over_blocks
+from slowae.checks import require
 from slowae.methods import convnet
 from slowae.methods.drlim import draw_pairs, over_pairs
 

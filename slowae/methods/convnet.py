@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from slowae import files, layers, losses
-from slowae.backend import require, to_device, to_host
+from slowae.backend import to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
+from slowae.checks import require
 from slowae.data.cifar import augment
 from slowae.data.whitening import Whitening
-from slowae.methods.controls import fit_zca_own
 from slowae.methods.slow_autoencoder import FILTERS, POOLS
+from slowae.methods.whitened import fit_zca_own
 from slowae.model import convolution
 
 # Its first two layers as a row of Eq. 2 calls them.

@@ -10,7 +10,8 @@ from math import inf
 import numpy as np
 
 from slowae import losses, train
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
+from slowae.checks import require
 from slowae.layers import linear_backward, linear_forward, relu_backward, relu_forward
 
 

@@ -10,12 +10,13 @@ from math import inf
 import numpy as np
 
 from slowae import files, model
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, map_blocks
+from slowae.checks import require
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
-from slowae.methods.controls import fit_zca
 from slowae.methods.drlim import draw_pairs, over_pairs
 from slowae.methods.slow_autoencoder import FILTERS, POOLS, layer_input, seen, watched_frames
+from slowae.methods.whitened import fit_zca
 
 
 @dataclass(frozen=True)

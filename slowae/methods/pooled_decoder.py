@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from slowae import files, losses, model
-from slowae.backend import array_module, require, to_device
-from slowae.blocks import frame_blocks, mean_over_blocks
+from slowae.backend import array_module, to_device
+from slowae.blocks import frame_blocks, in_blocks, mean_over_blocks
+from slowae.checks import require
 from slowae.data.whitening import Whitening
 from slowae.layers import l2_pool_backward, l2_pool_forward, unpool_backward, unpool_forward
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.controls import in_blocks
 from slowae.methods.slow_autoencoder import POOLS, seen
 
 

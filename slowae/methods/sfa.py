@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
+from slowae.blocks import in_blocks
+from slowae.checks import require
 from slowae.data.whitening import covariance, sphere
-from slowae.methods.controls import in_blocks
 
 BLOCK = 2000  # frames that are expanded at once
 

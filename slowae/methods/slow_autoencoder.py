@@ -12,10 +12,12 @@ from functools import cache
 import numpy as np
 
 from slowae import files, model, optim, processes
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
+from slowae.blocks import in_blocks
+from slowae.checks import require
 from slowae.data import scenes
 from slowae.data.whitening import Whitening
-from slowae.methods.controls import fit_zca, in_blocks
+from slowae.methods.whitened import fit_zca
 
 FILTERS = (9, 9, 3, 64), (5, 5, 16, 64)  # of the two layers (Section 5)
 KEPT = 2**29  # bytes of what a layer sees of its frames: as much is kept, and more is made batch by batch

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from slowae import files, layers, model
-from slowae.backend import array_module, require, to_device
-from slowae.blocks import frame_blocks, map_blocks
+from slowae.backend import array_module, to_device
+from slowae.blocks import frame_blocks, in_blocks, map_blocks
+from slowae.checks import require
 from slowae.data import patches
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.controls import fit_zca, in_blocks
+from slowae.methods.whitened import fit_zca
 
 GROUP = eq2.POOLS[0].group
 

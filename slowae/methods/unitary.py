@@ -10,12 +10,13 @@ from functools import partial
 import numpy as np
 
 from slowae import files, layers
-from slowae.backend import array_module, require, to_device
+from slowae.backend import array_module, to_device
+from slowae.checks import require
 from slowae.data import patches
 from slowae.data.whitening import covariance, sphere
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods import subspace
-from slowae.methods.controls import fit_zca
+from slowae.methods.whitened import fit_zca
 
 GROUP = 2
 encode = partial(subspace.encode, group=GROUP)

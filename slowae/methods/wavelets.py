@@ -8,8 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from slowae.methods.controls import fit_zca
 from slowae.methods.slow_autoencoder import FILTERS
+from slowae.methods.whitened import fit_zca
 
 # Red, green and blue of luminance and of the two opponent colours, unit vectors.
 LUMINANCE, RED_GREEN, BLUE_YELLOW = np.array([[1, 1, 1], [1, -1, 0], [-1, -1, 2]]) / np.sqrt([[3], [2], [6]])

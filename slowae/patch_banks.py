@@ -7,7 +7,7 @@ import numpy as np
 
 from slowae import layers, measures, model
 from slowae.backend import to_device, to_host
-from slowae.data.patches import SIDE
+from slowae.data.film_patches import SIDE
 from slowae.methods import Run, sfa, subspace, unitary
 
 GROUP, SHOWN = 4, 128  # filters in a group of all but the pairs, and in a picture

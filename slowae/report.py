@@ -7,7 +7,7 @@ import numpy as np
 
 from slowae import files, measures, retrieval
 from slowae.backend import chosen, to_device, to_host
-from slowae.commands import machine, peak_mb, versions
+from slowae.environment import machine, peak_mb, versions
 from slowae.methods import METHODS, pooled_decoder
 from slowae.methods import slow_autoencoder as eq2
 

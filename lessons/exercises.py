@@ -10,8 +10,8 @@ from copy import deepcopy
 from functools import partial
 
 import numpy as np
+from answers import NotRight, call, compare, equal, unchanged
 
-from slowae.answers import NotRight, call, compare, equal, unchanged
 from slowae.backend import to_device
 from slowae.gradcheck import check_gradients
 

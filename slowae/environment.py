@@ -1,0 +1,41 @@
+"""What a result depends on beside its settings: versions, the machine, the memory that it took."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from contextlib import suppress
+
+from slowae import __version__, backend, blocks, processes
+
+
+def versions(more=()):
+    """What a result depends on, for results.json; `more` packages beside the project's own."""
+    names = ("numpy", "scipy", "av", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", *more)
+    found = {"python": platform.python_version(), "slowae": __version__}
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def machine():
+    """What a measured time holds for."""
+    found = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": blocks.threads()}
+    found["processes"] = processes.count()
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
+        found["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), found["cpu"])
+    if backend.chosen() == "cupy":
+        found["gpu"] = backend.device_name()
+        found["tf32"] = os.environ.get("CUPY_TF32") == "1"
+    return found
+
+
+def peak_mb():
+    """The most memory that this process has held, in MB; None where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
