@@ -70,9 +70,10 @@ def standings(rows, kinds):
         axes.plot(x[0], y[0], shape, color=colour)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
+    line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.5}
     for title, point, y in zip(rows, points, _spread((points[:, 1] - low) / (high - low), apart=0.028), strict=True):
         axes.annotate(title, point, (1.02, y), textcoords="axes fraction", fontsize=8, va="center",
-                      annotation_clip=False, arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5})  # fmt: skip
+                      annotation_clip=False, arrowprops=line)  # fmt: skip
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.axvline(0, color="0.7", linewidth=0.8)
     axes.set(
