@@ -32,6 +32,8 @@ class Config:
     beta: float = 4.0
     group: int = 4
     size: int = 2
+    filters: int = 64
+    side: int = 9
     rise: float = 0.0
     group_sparsity: float = 0.0
     acceleration: float = 0.0
