@@ -6,9 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
-from slowae import files, retrieval, scores
+from slowae import files, progress, retrieval, scores
 from slowae.methods import METHODS, Data
 
 TASKS = "temporal", "moving", "crowded", "class"
@@ -113,7 +112,7 @@ def _classes(name, row, params, images, run):
     codes, asked = (METHODS[name].encode(params, x) for x in (gallery, queries))
 
     def search():
-        bar = partial(tqdm, desc=f"classes: {name}", dynamic_ncols=True, disable=None)
+        bar = partial(progress.bar, desc=f"classes: {name}")
         result = retrieval.class_retrieval(asked, labels, codes, gallery_labels, bar)
         nearest = retrieval.neighbours(asked[:1], codes, min(9, len(codes)))[0]
         return {"found": result.found.astype(np.uint8), "nearest": nearest}

@@ -111,7 +111,7 @@ def make_fold(parts, how, settings, images):
     apart = how.by != "time" or not settings.distractors
     require(apart, "distractors would be frames of the scenes that are asked: give more videos, or --distractors 0")
     frames, pairs = scenes.windows(parts["train"])
-    whiten = whitening.kept_whitening(settings.out / "cache", frames, settings.epsilon)
+    whiten = whitening.kept_whitening(settings.out / "cache", frames, settings.epsilon, settings.resume)
     data = Data(frames, pairs, whiten, parts["validation"], images and images["train"])
     tested, scene = scenes.retrieval_frames(parts["test"])
     units = np.array([s.video if how.by == "video" else f"{s.video} {s.shot}" for s in parts["test"]])
