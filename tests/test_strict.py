@@ -5,6 +5,7 @@ import pytest
 from strict import Strict, in_use
 
 from slowae import backend, conv, conv_fourier, methods, model, optim, train
+from slowae.checkpoints import Checkpoint
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
 from slowae.methods import coherent, convnet, drlim_convolutional, pooled_decoder, slow_autoencoder
@@ -45,7 +46,7 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
                 train.Descent(steps, 1e-3, optimizer, bias_rate=0.1, every=3),
                 project=optim.project,
                 watch=lambda params: model.statistics(params, watched, config),
-                checkpoint=train.Checkpoint(tmp_path / type(watched).__name__, "a"),
+                checkpoint=Checkpoint(tmp_path / type(watched).__name__, "a"),
             )
         return params | {name: np.array([row[name] for row in history]) for name in ("loss", "slowness", "active")}
 
