@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 from strategies import seeds
 
-from slowae import retrieval
+from slowae import retrieval, scores
 from slowae.backend import to_device, to_host
-from slowae.retrieval import class_retrieval, join, neighbours, oracle_retrieval, temporal_retrieval
+from slowae.retrieval import class_retrieval, neighbours, oracle_retrieval, temporal_retrieval
+from slowae.scores import join
 
 lengths = st.lists(st.integers(2, 9), min_size=2, max_size=8)
 
@@ -224,7 +225,7 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
         counts = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, 300)  # of a, b and c
         for drawn, count in zip(draws[:20], counts, strict=False):
             rows = np.concatenate([np.flatnonzero(found.group == g) for g in np.repeat(list("abc"), count)])
-            some = retrieval.Retrieval(found.found[rows], found.relevant[rows], found.group[rows])
+            some = scores.Retrieval(found.found[rows], found.relevant[rows], found.group[rows])
             assert drawn == pytest.approx(some.measure(name))
         np.testing.assert_array_equal(draws, found.bootstrap(name, draws=300))
         assert draws.std() > 0 and not np.array_equal(draws, found.bootstrap(name, draws=300, seed=1))
