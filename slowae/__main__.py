@@ -61,7 +61,7 @@ def parse(argv):
         default=True,
         help="go on from trainings that the same settings left in --out (default); --no-resume moves them aside",
     )
-    options.add_options(parser, "seed")
+
     command.add_arguments(parser)
     args = parser.parse_args(words)
     args.out = args.out.expanduser()  # as --video: no shell does it behind a =
