@@ -124,45 +124,15 @@ def test_constants_of_the_host_do_not_reach_the_device(module):
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("x", "W", "b", "complaint"),
-    [
-        (np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 3, 4)), np.zeros(4), "must be"),
-        (np.zeros((4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(4), "must be"),
-        (np.zeros((1, 4, 4, 3)), np.zeros((2, 2, 3, 4)), np.zeros(4), "odd"),
-        (np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(3), "bias"),
-        (np.zeros((1, 4, 4, 3), int), np.zeros((3, 3, 3, 4)), np.zeros(4), "dtype"),
-        (np.zeros((1, 4, 4, 3), np.float32), np.zeros((3, 3, 3, 4)), np.zeros(4), "dtype"),
-    ],
-)
-def test_bad_arguments_get_a_sentence(module, x, W, b, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        module.conv_forward(x, W, b)
+def test_a_bias_that_would_broadcast_is_refused(module):
+    with pytest.raises(ValueError, match=r"bias \(1,\) must have one entry per filter"):
+        module.conv_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(1))
 
 
 @BOTH
-def test_decode_refuses_what_does_not_fit(module):
-    with pytest.raises(ValueError, match="must be"):
-        module.decode_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)))
-    with pytest.raises(ValueError, match="odd"):
-        module.decode_forward(np.zeros((1, 4, 4, 4)), np.zeros((2, 2, 3, 4)))
-
-
-@BOTH
-@pytest.mark.parametrize("shape", [(2, 6, 4), (1, 6, 4, 4), (2, 4, 6, 4), (2, 6, 4, 2), (48, 4)])
-def test_a_backward_refuses_another_shape_with_as_many_numbers(module, shape):
-    h, W = np.zeros((2, 6, 4, 4)), np.zeros((3, 3, 4, 4))
-    _, cache = module.conv_forward(h, W, np.zeros(4))
-    _, decode_cache = module.decode_forward(h, W)
-    for backward, kept in (
-        (module.conv_backward, cache),
-        (module.conv_backward_filters, cache),
-        (module.decode_backward, decode_cache),
-    ):
-        with pytest.raises(ValueError):
-            backward(np.zeros(shape), kept)
-
-
-def test_col2im_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match="do not fit"):
-        col2im(np.zeros((16, 9)), (1, 4, 4, 3), 3)
+def test_other_channels_are_no_silent_product(module):
+    x, W = np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 3, 4))
+    with pytest.raises(ValueError):
+        module.conv_forward(x, W, np.zeros(4))
+    with pytest.raises(ValueError):
+        module.decode_forward(x, W)
