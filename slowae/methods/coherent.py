@@ -3,6 +3,7 @@
     L = cross_entropy(labelled images) + weight * Eq. 1 on h_3, the hidden units before the classes, of film,
 
 in every step; Mobahi et al. take the three kinds of step in turn. Adjacent frames show one thing, and so one class.
+Cadieu and Olshausen (2012), who learn form and motion apart, have no row.
 """
 
 from dataclasses import dataclass
@@ -38,14 +39,14 @@ class Config(convnet.Config):
         require(0 <= self.weight < float("inf"), f"the weight must be finite and not negative, not {self.weight}")
 
 
-def coherence_and_gradients(params, film, margin):
+def coherence_and_gradients(params, film, config):
     """Blocks of film, each frames x (N, H, W, C), first, second (P,), near (P,) bool as in drlim -> Eq. 1 on h_3, mean
     over blocks, and its gradients keyed as params. A block is normalised by itself."""
 
     def part(block):
         x, *pairs = block
-        logits, cache = convnet.forward(params, x, normalise=True)
-        loss, dh = over_pairs(cache["linear_4"][0], *pairs, margin)
+        logits, cache = convnet.forward(params, x, config.stages, normalise=True)
+        loss, dh = over_pairs(cache["linear_4"][0], *pairs, config.margin)
         return loss, convnet.backward(array_module(x).zeros_like(logits), cache, dh)
 
     return mean_over_blocks(part, film, len(film))
@@ -54,21 +55,22 @@ def coherence_and_gradients(params, film, margin):
 def loss_and_gradients(params, batch, config):
     """batch: images x (N, H, W, C), their labels (N,), blocks of film -> the joint loss, gradients keyed as params."""
     x, labels, film = batch
-    loss, grads = convnet.loss_and_gradients(params, (x, labels))
-    coherence, dcoherence = coherence_and_gradients(params, film, config.margin)
+    loss, grads = convnet.loss_and_gradients(params, (x, labels), config)
+    coherence, dcoherence = coherence_and_gradients(params, film, config)
     return loss + config.weight * coherence, {n: grads[n] + config.weight * dcoherence[n] for n in grads}
 
 
 def fit(data, config, run):
-    """The ConvNet, told the labels of few images, which the run's seed draws, and shown the film's adjacent frames."""
-    count, neighbours = convnet.learned_from(data.images()[0]), data.pairs
+    """The ConvNet, which learns the labels of few images, drawn by the run's seed, and sees the film's pairs."""
+    count = convnet.learned_from(data.images()[0])
     require(config.labels <= count, f"{config.labels} labels were asked of {count} images")
-    told = np.random.default_rng(run.seed).permutation(count)[: config.labels]
+    picks = np.random.default_rng(run.seed).permutation(count)[: config.labels]
     if config.weight == 0:
-        return convnet.fit(data, config, run, told)
+        return convnet.fit(data, config, run, picks)
+    neighbours = data.pairs
 
     def film(rng, whitened):
         blocks = [draw_pairs(rng, neighbours, config) for _ in range(config.blocks)]
         return [(whitened(data.frames[frames]), *map(to_device, pairs)) for frames, *pairs in blocks]
 
-    return convnet.fit(data, config, run, told, film, lambda params, batch: loss_and_gradients(params, batch, config))
+    return convnet.fit(data, config, run, picks, film, loss_and_gradients)
