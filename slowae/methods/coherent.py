@@ -3,10 +3,10 @@
     L = cross_entropy(labelled images) + weight * Eq. 1 on h_3, the hidden units before the classes, of film,
 
 in every step; Mobahi et al. take the three kinds of step in turn. Adjacent frames show one thing, and so one class.
-Cadieu and Olshausen (2012), who learn form and motion apart, have no row.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -32,11 +32,10 @@ class Config(convnet.Config):
     far: int = 1
 
     def __post_init__(self):
-        super().__post_init__()
-        counts = self.labels, self.blocks, self.near, self.far
-        require(min(counts) >= 1, f"labels, blocks, near and far must be at least 1: {counts}")
-        require(0 < self.margin < float("inf"), f"the margin must be positive and finite, not {self.margin}")
-        require(0 <= self.weight < float("inf"), f"the weight must be finite and not negative, not {self.weight}")
+        good = 0 < self.margin < inf and 0 <= self.weight < inf
+        require(
+            good, f"the margin must be positive, the weight not negative, both finite: {self.margin}, {self.weight}"
+        )
 
 
 def coherence_and_gradients(params, film, config):

@@ -32,9 +32,6 @@ class Config:
     hidden: int = 256
     stages: tuple = STAGES
 
-    def __post_init__(self):
-        require(min(self.epochs, self.batch, self.hidden) >= 1, f"epochs, batch and hidden must be at least 1: {self}")
-
 
 def init_params(rng, filters=None, side=32, hidden=256, classes=10, stages=STAGES):
     """Images side x side -> W_1 .. W_4, b_1 .. b_4, float32: each layer's a about of variance 1, the last's smaller.
@@ -53,27 +50,20 @@ def init_params(rng, filters=None, side=32, hidden=256, classes=10, stages=STAGE
     return params
 
 
-def _norm_forward(a, b, normalise):
-    return layers.batch_norm_forward(a, b) if normalise else (a, None)
-
-
-def _norm_backward(dout, cache):
-    return layers.batch_norm_backward(dout, cache) if cache else (dout, 0)
-
-
 def forward(params, x, stages=STAGES, normalise=False):
     """x (N, H, W, C) -> logits (N, classes), cache. normalise: a_2 and a_3 over the N images, as in training."""
     cache, by = {}, convolution(x)
+    norm_forward = layers.batch_norm_forward if normalise else lambda a, b: (a, None)
     a_1, cache["conv_1"] = by.conv_forward(x, params["W_1"], params["b_1"])
     h_1, cache["relu_1"] = layers.relu_forward(a_1)
     z_1, cache["pool_1"] = layers.l2_pool_forward(h_1, stages[0].group, stages[0].size)
     a_2, cache["conv_2"] = by.conv_forward(z_1, params["W_2"], params["b_2"])
-    a_2, cache["norm_2"] = _norm_forward(a_2, params["b_2"], normalise)
+    a_2, cache["norm_2"] = norm_forward(a_2, params["b_2"])
     h_2, cache["relu_2"] = layers.relu_forward(a_2)
     z_2, cache["pool_2"] = layers.l2_pool_forward(h_2, stages[1].group, stages[1].size)
     cache["shape"] = z_2.shape
     a_3, cache["linear_3"] = layers.linear_forward(z_2.reshape(len(x), -1), params["W_3"], params["b_3"])
-    a_3, cache["norm_3"] = _norm_forward(a_3, params["b_3"], normalise)
+    a_3, cache["norm_3"] = norm_forward(a_3, params["b_3"])
     h_3, cache["relu_3"] = layers.relu_forward(a_3)
     logits, cache["linear_4"] = layers.linear_forward(h_3, params["W_4"], params["b_4"])
     return logits, cache
@@ -82,11 +72,12 @@ def forward(params, x, stages=STAGES, normalise=False):
 def backward(dlogits, cache, dh_3=0):
     """dlogits (N, classes) -> the gradients, keyed as params. dh_3 (N, hidden): of what else depends on h_3."""
     by = convolution(dlogits)
+    norm_backward = layers.batch_norm_backward if cache["norm_2"] else lambda dout, _: (dout, 0)
     dh_classes, dW_4, db_4 = layers.linear_backward(dlogits, cache["linear_4"])
-    da_3, dshift_3 = _norm_backward(layers.relu_backward(dh_classes + dh_3, cache["relu_3"]), cache["norm_3"])
+    da_3, dshift_3 = norm_backward(layers.relu_backward(dh_classes + dh_3, cache["relu_3"]), cache["norm_3"])
     dz_2, dW_3, db_3 = layers.linear_backward(da_3, cache["linear_3"])
     dh_2 = layers.l2_pool_backward(dz_2.reshape(cache["shape"]), cache["pool_2"])
-    da_2, dshift_2 = _norm_backward(layers.relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
+    da_2, dshift_2 = norm_backward(layers.relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
     dz_1, dW_2, db_2 = by.conv_backward(da_2, cache["conv_2"])
     dh_1 = layers.l2_pool_backward(dz_1, cache["pool_1"])
     dW_1, db_1 = by.conv_backward_filters(layers.relu_backward(dh_1, cache["relu_1"]), cache["conv_1"])

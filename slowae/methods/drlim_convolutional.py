@@ -7,7 +7,6 @@ in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each
 from dataclasses import dataclass
 from math import inf
 
-import numpy as np
 
 from slowae import model
 from slowae.backend import array_module, to_device
@@ -36,8 +35,6 @@ class Config:
 
     def __post_init__(self):
         require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
-        require(len(self.stages) in (1, 2), f"there are 1 or 2 layers, not {len(self.stages)}")
-        require(min(self.near, self.far) >= 1, f"near and far must be at least 1: {self.near}, {self.far}")
 
 
 def init_params(rng, filters):

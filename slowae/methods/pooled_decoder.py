@@ -5,8 +5,8 @@ is all that pooling loses; here a convolution on the whole of z predicts it:
 
     a = W_q (z / mean z) + b_q,  q_j^2 = softmax of a over P_i.
 
-z / mean z, a mean over all maps and places of a frame, is the same at any contrast. The softmax, and not a ReLU normalised to unit length, because it is never 0/0,
-no unit falls silent, and at W_q = 0 it is the floor: equal shares.
+mean z is over all maps and places of a frame: so contrast does not matter. The softmax, and not a ReLU normalised to
+unit length, because it is never 0/0, no unit falls silent, and at W_q = 0 it is the floor: equal shares.
 """
 
 from dataclasses import dataclass

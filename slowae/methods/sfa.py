@@ -28,10 +28,6 @@ class Config:
     features: int = 256
     least: float = 1e-6
 
-    def __post_init__(self):
-        require(min(self.axes, self.features) >= 1, f"axes and features must be at least 1: {self}")
-        require(0 < self.least < 1, f"least is a share, between 0 and 1, not {self.least}")
-
 
 def expand(u):
     """[u_i, u_i u_j (i <= j)]: u (N, d) -> (N, d + d (d + 1) / 2)."""

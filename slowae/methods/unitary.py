@@ -26,7 +26,6 @@ class Config(subspace.Patches):
     group: int = 2
 
     def __post_init__(self):
-        super().__post_init__()
         require(0 <= self.slowness <= 1, f"the weight of slowness must lie between 0 and 1, not {self.slowness}")
 
 
