@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
