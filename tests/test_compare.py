@@ -14,7 +14,6 @@ from slowae import files, judging, model, patch_banks, plots, report, retrieval,
 from slowae.__main__ import main, parse
 from slowae.commands import compare as command
 from slowae.commands import paper
-from slowae.commands import patches as patches_command
 from slowae.data import cifar, scenes, video
 from slowae.methods import METHODS, controls
 
@@ -308,9 +307,8 @@ def test_films_replaced_under_the_same_name_are_noticed(work):
 
 def test_two_commands_in_one_folder_do_not_disturb_one_another(work, monkeypatch):
     first, before = compare("--methods", *ROWS), contents(work / "out" / "cache")
-    monkeypatch.setattr(patches_command, "UNITS", 64)
     monkeypatch.setattr(patch_banks, "SHOWN", 32)
-    patches = "patches --video films --out out --pairs 60 --steps 2 --batch 4 --seed 5".split()
+    patches = "patches --video films --out out --pairs 60 --steps 2 --batch 4 --seed 5 --filters 64".split()
     assert main(patches) == 0
     assert made(before, contents(work / "out" / "cache")) == {
         "alpha0",
