@@ -142,9 +142,10 @@ def text(results):
     """results.json -> all of it in words."""
     scenes = results["scenes"]
     parts = [table(results, "moving", "temporal"), differences(results, "moving", "temporal")]
+    moving = results["tasks"]["moving"]["queries"]
     parts.append(
         f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
-        f"fewer than five frames. The moving third, {results['tasks']['moving']['queries']} of them: those whose frames "
+        f"fewer than five frames. The moving third, {moving} of them: those whose frames "
         f"differ most from their query, by {scenes['moving_from']:.1f} grey levels or more. Where nothing moves, every "
         "representation is right."
     )
