@@ -4,16 +4,17 @@ import errno
 import os
 import shutil
 import warnings
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from films import film, set_display_matrix, shot, silence, write_film, write_with_cover
 
 from slowae.data import scenes as scenes_
 from slowae.data import sources, video
-
 
 # Decoding
 
@@ -116,18 +117,11 @@ def test_want_of_memory_or_threads_ends_the_run_and_is_not_called_damage(tmp_pat
     def refuse(*_, **__):
         raise av.error.classes[number](number, os.strerror(number), "avcodec_open2()")
 
-    class Packet:
-        decode = refuse
-
-    class Frame:
-        width = height = 64
-        side_data, reformat = {}, refuse
-
-    if when == "open":
-        monkeypatch.setattr(video.av, "open", refuse)
-    else:
-        packets = [Packet()] if when == "decode" else [SimpleNamespace(decode=lambda: [Frame()])]
-        monkeypatch.setattr(video, "_packets", lambda *_: iter(packets))
+    frame = SimpleNamespace(width=64, height=64, side_data={}, reformat=refuse)
+    packet = SimpleNamespace(decode=refuse if when == "decode" else lambda: [frame])
+    stream = SimpleNamespace(disposition=Disposition(0), codec_context=True, width=64, height=64, average_rate=12)
+    container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda _: iter([packet]))
+    monkeypatch.setattr(video.av, "open", refuse if when == "open" else lambda *_, **__: nullcontext(container))
     with pytest.raises(OSError, match=r"0.mkv cannot be read now \(.*\): too little memory, .* and start again"):
         video.load_scenes(paths)
 
