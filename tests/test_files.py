@@ -109,15 +109,6 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
     assert path.read_bytes() == before and only(tmp_path) == ["arrays.npz"]
 
 
-def test_a_file_in_place_of_a_folder_or_a_folder_of_a_file_is_named(tmp_path):
-    (tmp_path / "runs").write_text("a file")
-    (tmp_path / "a.json").mkdir()
-    for path in (tmp_path / "runs" / "results.json", tmp_path / "a.json"):
-        with pytest.raises(OSError, match=rf"cannot write {path}: .*untouched"):
-            files.write_json(path, {})
-    assert (tmp_path / "runs").read_text() == "a file" and only(tmp_path) == ["a.json", "runs"]
-
-
 # Reading
 
 

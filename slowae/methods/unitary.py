@@ -1,9 +1,9 @@
 """Lies, Hafner, Bethge (2014): an orthogonal basis whose pairs of coordinates have a slow, or a sparse, length.
 
 y = U^T x for whitened x, U^T U = I, r_k = (y_2k-1^2 + y_2k^2)^(1/2); minimise a mixture of sum_k <(r_k - r'_k)^2> and
-sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ: nothing else is needed. Some
-starts end in a local minimum, where two pairs share two waves, and more steps do not help: of some seeds, take the one
-of least loss.
+sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ: nothing else is needed.
+Some starts end in a local minimum, where two pairs share two waves, and more steps do not help: of some seeds, take the
+one of least loss.
 """
 
 from dataclasses import dataclass, field
