@@ -59,12 +59,12 @@ def claim(folder):
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        held = lock.acquire()
     except filelock.Timeout:
         raise ValueError(f"another run is at work in {folder}; wait for it, or give another --out") from None
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
-    with lock:
+    with held:
         for path in (*folder.glob(".*.part"), *folder.glob("cache/.*.part")):  # of runs killed while they wrote
             if PART.fullmatch(path.name):
                 path.unlink(missing_ok=True)
