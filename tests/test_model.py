@@ -103,17 +103,6 @@ def test_a_term_of_z_adds_its_weight_times_its_value(term):
     assert value > 0 and evaluate(params, x, config)[0] - without[0] == pytest.approx(0.6 * value)
 
 
-def test_both_convolutions_give_the_same_eq_2(monkeypatch):
-    params, x, config = problem(0, CONV, windows=3)
-    found = []
-    for by in (conv, conv_fourier):
-        monkeypatch.setattr(model, "convolution", lambda x, by=by: by)
-        assert model.filters_for(x).forward is by.conv_forward
-        found.append((evaluate(params, x, config), to_host(encode(to_device(params), to_device(x), config))))
-    assert_close(found[0][0], found[1][0])
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9, atol=1e-12)
-
-
 def test_the_data_and_one_word_choose_the_convolution(monkeypatch):
     x = np.zeros((2, 4, 4, 3))
     for word, by in (("", conv_fourier), ("fourier", conv_fourier), ("plain", conv)):
