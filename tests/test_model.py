@@ -208,11 +208,11 @@ def test_bad_frames_get_a_sentence_where_they_enter(x, complaint):
             enter(params, x, config)
 
 
-@pytest.mark.parametrize("scale", [1e-15, 1e15])
+@pytest.mark.parametrize("scale", [2e-15, 5e14])
 def test_frames_of_any_size_that_are_taken_give_finite_numbers(scale):
     params, x, config = problem(0, CONV)
     params = {name: value.astype(np.float32) for name, value in params.items()} | {"b_e": np.zeros(8, np.float32)}
-    x = (x / np.abs(x).max() * 0.99 * scale + 0.01 * scale).astype(np.float32)
+    x = (x / np.abs(x).max() * scale).astype(np.float32)
     loss, grads = evaluate(params, x, config)
     assert 0 < loss < np.inf and all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
     assert encode(params, x, config).max() > 0.01 * scale
