@@ -304,11 +304,15 @@ def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, spoil)
         change = {"a gradient": np.nan, "the loss": 1, "the moments": 1e200}[spoil]
         return (np.inf if spoil == "the loss" else loss), {"x": grads["x"] * change}
 
+    def upset(params):
+        assert np.isfinite(params["x"]).all()
+        return {}
+
     message = r"diverged by step 10, loss .*: try a lower rate than 0.1, or smaller weights of the loss"
     for steps in (20, 10):
         calls = iter(range(1, 100))
         with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
-            fit_bowl(cliff, steps=steps, every=5, folder=tmp_path / str(steps), optimizer="adam")
+            fit_bowl(cliff, steps=steps, every=5, folder=tmp_path / str(steps), optimizer="adam", watch=upset)
         arrays = files.read_arrays(only(tmp_path / str(steps)))
         assert json.loads(str(arrays.pop("state")))["step"] == 5
         assert all(np.isfinite(value).all() for value in arrays.values())
