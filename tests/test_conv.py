@@ -74,7 +74,7 @@ def test_im2col_rows_are_padded_patches():
 @BOTH
 @pytest.mark.parametrize("shapes", [((2, 32, 32, 3), (9, 9, 3, 16)), ((3, 16, 16, 16), (5, 5, 16, 64))], ids=str)
 def test_both_modules_agree_but_for_rounding(module, shapes, monkeypatch):
-    monkeypatch.setattr(conv_fourier, "_kept", {})  # or float64's cosines might serve float32 here
+    monkeypatch.setattr(conv_fourier, "_cached", {})  # or float64's cosines might serve float32 here
     arrays = draw(shapes, 2)[1:]
     rounded = to_host(everything(module, *(to_device(array.astype(np.float32)) for array in arrays)))
     found, expected = (to_host(everything(by, *map(to_device, arrays))) for by in (module, conv))
