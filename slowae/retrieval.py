@@ -45,10 +45,6 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
     offered = len(gallery) - (exclude is not None)
     require(1 <= k <= offered, f"{k} neighbours were asked of a gallery of {offered}")
     require(queries.shape[1:] == gallery.shape[1:], f"queries {queries.shape} do not fit the gallery {gallery.shape}")
-    if exclude is not None:
-        require(len(exclude) == len(queries), f"{len(queries)} queries, but {len(exclude)} indices to exclude")
-        inside = bool(((exclude >= 0) & (exclude < len(gallery))).all())
-        require(inside, f"indices to exclude must lie between 0 and {len(gallery) - 1}")
     xp = array_module(gallery)
     block = block or (256 if xp is np else 1024)
 
@@ -98,7 +94,6 @@ def temporal_retrieval(codes, scene, group=None, distractors=None):
     _, scene = np.unique(scene, return_inverse=True)  # from 0 on: the number -1 is free for distractors
     require(len(codes) == len(scene) >= 2, f"{len(codes)} codes, but {len(scene)} scene numbers; 2 or more are needed")
     group = scene if group is None else np.asarray(group)
-    require(len(group) == len(scene), f"{len(codes)} codes, but {len(group)} group numbers")
     queries = middle_frames(scene)
     relevant = _relevant(scene, queries)
     gallery, everyone = codes, scene
@@ -121,7 +116,6 @@ def temporal_retrieval(codes, scene, group=None, distractors=None):
 
 def class_retrieval(queries, labels, gallery, gallery_labels, progress=iter):
     """Codes and labels (Q, ...), (Q,) and (G, ...), (G,) -> Retrieval: right is what has the query's label."""
-    require(len(queries) == len(labels), f"{len(queries)} queries, but {len(labels)} labels")
     require(len(gallery) == len(gallery_labels), f"a gallery of {len(gallery)}, but {len(gallery_labels)} labels")
     nearest = to_host(neighbours(to_device(queries), to_device(gallery), progress=progress))
     return Retrieval((gallery_labels[nearest] == labels[:, None]).cumsum(1), None, np.arange(len(labels)))

@@ -17,8 +17,11 @@ def scenes(rows, columns=12):
 
 
 @styled()
-def grid(alphas, betas, panels):
-    """{title: values (alphas, betas)} -> one map each; beside them the second over the first, cell by cell."""
+def grid(results):
+    """{"alpha": values, "beta": values, title: (alphas, betas), another title: as much} -> a map of each; beside them
+    the second over the first, cell by cell."""
+    alphas, betas = results["alpha"], results["beta"]
+    panels = {title: np.array(values) for title, values in results.items() if title not in ("alpha", "beta")}
     figure = Figure(figsize=(4.2 * (len(panels) + 1), 3.6), layout="constrained")
     *maps, scatter = figure.subplots(1, len(panels) + 1)
     for axes, (title, values) in zip(maps, panels.items(), strict=True):
