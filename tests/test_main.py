@@ -257,12 +257,13 @@ before = set(sys.modules)
 import slowae
 assert set(sys.modules) - before == {"slowae"}
 import ctypes
-ctypes.CDLL = None
+load, ctypes.CDLL = ctypes.CDLL, None
 state = [lambda: dict(os.environ), np.geterr, lambda: list(warnings.filters), lambda: signal.getsignal(signal.SIGINT)]
 before = [look() for look in state]
 for name in "backend blocks conv conv_fourier layers losses model optim retrieval measures gradcheck".split():
     importlib.import_module(f"slowae.{name}")
 assert [look() for look in state] == before
+ctypes.CDLL = load
 from slowae import model
 params = model.init_params(np.random.default_rng(0), (3, 3, 2, 4))
 x = np.random.default_rng(0).standard_normal((8, 4, 4, 2), dtype=np.float32)
