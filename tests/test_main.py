@@ -279,9 +279,7 @@ assert "matplotlib" not in sys.modules
 """
 
 
-@pytest.mark.parametrize(
-    "program", [LITTLE, HELP], ids=["the mathematics needs little", "help waits for no figure"]
-)
+@pytest.mark.parametrize("program", [LITTLE, HELP], ids=["the mathematics needs little", "help waits for no figure"])
 def test_importing_sets_nothing_and_loads_little(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
