@@ -78,7 +78,7 @@ def _fourier(H, W, F, apart):
     return _Fourier(*pairs, grid, (H + F // 2) * (W + F // 2))
 
 
-_kept = {}  # what _matrices has made
+_cached = {}  # what _matrices has made
 
 
 def _matrices(x, W):
@@ -86,10 +86,10 @@ def _matrices(x, W):
     (_, H, width, _), (F, _, C, _) = x.shape, W.shape
     apart = 5 * C < 2 * H  # from the operations of a step: four transforms of K maps, five products
     key = type(x), str(x.device), x.dtype, H, width, F, apart
-    if key not in _kept:
+    if key not in _cached:
         *pairs, grid, places = _fourier(H, width, F, apart)
-        _kept[key] = _Fourier(*([np.asarray(m, x.dtype, like=x) for m in pair] for pair in pairs), grid, places)
-    return _kept[key]
+        _cached[key] = _Fourier(*([np.asarray(m, x.dtype, like=x) for m in pair] for pair in pairs), grid, places)
+    return _cached[key]
 
 
 def _spectrum(x, pair, grid):

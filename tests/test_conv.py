@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strategies import conv_shapes, seeds
 from strict import Strict
 
 from slowae import conv, conv_fourier
 from slowae.backend import to_device, to_host
-from slowae.conv import col2im, im2col
+from slowae.conv import im2col
 from slowae.gradcheck import check_gradients
 
 BOTH = pytest.mark.parametrize("module", [conv, conv_fourier], ids=lambda module: module.__name__)
@@ -66,15 +65,6 @@ def test_decode_is_the_transpose_of_conv(module, shapes, seed):
     np.testing.assert_allclose((found["a"] * h).sum(), (x * found["x_hat"]).sum(), rtol=1e-9, atol=1e-9)
 
 
-@given(conv_shapes(), st.sampled_from([1, 3, 5]), seeds)
-def test_col2im_is_the_transpose_of_im2col(shapes, F, seed):
-    rng, x, *_ = draw(shapes, seed)
-    cols = to_host(im2col(to_device(x), F))
-    c = rng.standard_normal(cols.shape)
-    back = to_host(col2im(to_device(c), x.shape, F))
-    np.testing.assert_allclose((cols * c).sum(), (x * back).sum(), rtol=1e-9, atol=1e-9)
-
-
 def test_im2col_rows_are_padded_patches():
     rows = to_host(im2col(to_device(np.arange(1.0, 10).reshape(1, 3, 3, 1)), 3))
     assert rows[0].tolist() == [0, 0, 0, 0, 1, 2, 0, 4, 5]
@@ -82,18 +72,9 @@ def test_im2col_rows_are_padded_patches():
 
 
 @BOTH
-def test_filter_gradients_alone_are_the_same(module):
-    _, x, W, b, da = draw(((2, 4, 5, 3), (3, 3, 3, 4)), 0)
-    x, W, b, da = map(to_device, (x, W, b, da))
-    _, cache = module.conv_forward(x, W, b)
-    for one, other in zip(module.conv_backward_filters(da, cache), module.conv_backward(da, cache)[1:], strict=True):
-        np.testing.assert_allclose(to_host(one), to_host(other), rtol=1e-12)
-
-
-@BOTH
 @pytest.mark.parametrize("shapes", [((2, 32, 32, 3), (9, 9, 3, 16)), ((3, 16, 16, 16), (5, 5, 16, 64))], ids=str)
 def test_both_modules_agree_but_for_rounding(module, shapes, monkeypatch):
-    monkeypatch.setattr(conv_fourier, "_kept", {})  # or float64's cosines might serve float32 here
+    monkeypatch.setattr(conv_fourier, "_cached", {})  # or float64's cosines might serve float32 here
     arrays = draw(shapes, 2)[1:]
     rounded = to_host(everything(module, *(to_device(array.astype(np.float32)) for array in arrays)))
     found, expected = (to_host(everything(by, *map(to_device, arrays))) for by in (module, conv))
@@ -127,12 +108,3 @@ def test_constants_of_the_host_do_not_reach_the_device(module):
 def test_a_bias_that_would_broadcast_is_refused(module):
     with pytest.raises(ValueError, match=r"bias \(1,\) must have one entry per filter"):
         module.conv_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(1))
-
-
-@BOTH
-def test_other_channels_are_no_silent_product(module):
-    x, W = np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 3, 4))
-    with pytest.raises(ValueError):
-        module.conv_forward(x, W, np.zeros(4))
-    with pytest.raises(ValueError):
-        module.decode_forward(x, W)
