@@ -81,10 +81,8 @@ METHODS = {
     "pooled_decoder2": _decoder("decoded from layer 2", pooled_decoder.Config(filter=3), "layer2", "pooled_decoder"),
     "supervised1": _network("supervised, layer 1", convnet.fit_first, None, "supervised2", accuracy=None),
     "supervised2": _network("supervised, layer 2", convnet.fit, convnet.Config(), "labels", "zca_own"),
-    "few_labels": _network(
-        "few labels, layer 2", coherent.fit, coherent.Config(weight=0.0), "film", "labels", "zca_own"
-    ),
+    "few_labels": _network("few labels, layer 2", coherent.fit, coherent.Config(weight=0.0), "labels", "zca_own"),
     "coherent": _network("few labels and film, layer 2", coherent.fit, coherent.Config(), "film", "labels", "zca_own"),
 }
 # Rows that learn from Data.labelled.
-LABELLED = {name for name in METHODS if "labels" in reach(name)}
+LABELLED = {name for name in METHODS if "labels" in (reach(name) or ())}

@@ -38,9 +38,13 @@ class Config(convnet.Config):
         )
 
 
-def coherence_and_gradients(params, film, config):
-    """Blocks of film, each frames x (N, H, W, C), first, second (P,), near (P,) bool as in drlim -> Eq. 1 on h_3, mean
-    over blocks, and its gradients keyed as params. A block is normalised by itself."""
+def loss_and_gradients(params, batch, config):
+    """batch: images x (N, H, W, C), their labels (N,), blocks of film -> the joint loss, gradients keyed as params.
+
+    A block: frames x (N, H, W, C), first, second (P,), near (P,) bool as in drlim, normalised by itself; Eq. 1 on h_3
+    is the mean over blocks.
+    """
+    x, labels, film = batch
 
     def part(block):
         x, *pairs = block
@@ -48,14 +52,8 @@ def coherence_and_gradients(params, film, config):
         loss, dh = over_pairs(cache["linear_4"][0], *pairs, config.margin)
         return loss, convnet.backward(array_module(x).zeros_like(logits), cache, dh)
 
-    return mean_over_blocks(part, film, len(film))
-
-
-def loss_and_gradients(params, batch, config):
-    """batch: images x (N, H, W, C), their labels (N,), blocks of film -> the joint loss, gradients keyed as params."""
-    x, labels, film = batch
     loss, grads = convnet.loss_and_gradients(params, (x, labels), config)
-    coherence, dcoherence = coherence_and_gradients(params, film, config)
+    coherence, dcoherence = mean_over_blocks(part, film, len(film))
     return loss + config.weight * coherence, {n: grads[n] + config.weight * dcoherence[n] for n in grads}
 
 
