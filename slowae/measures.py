@@ -71,9 +71,9 @@ def circular_spread(angles, period, group=4):
 def coherence(units, rng, group=4, draws=200):
     """What `measure` returns -> {quantity: {within, regrouped, ratio}}: the mean spread within groups.
 
-    regrouped: within random groups of the same units, mean of `draws`. ratio: 0 for copies, 1 where groups mean nothing.
-    phase has a ratio above 1 where phases keep apart; quadrature is the spread of phases with period pi, which only a
-    group that holds both sines and cosines has: large in quadrature, 0 for a wave and its negative.
+    regrouped: within random groups of the same units, mean of `draws`. ratio: 0 for copies, 1 where groups mean
+    nothing, above 1 where phases keep apart. quadrature: the spread of phases with period pi, which only a group that
+    holds both sines and cosines has: large in quadrature, 0 for a wave and its negative.
     """
     orientation, phase = (np.where(units["blob"], np.nan, units[name]) for name in ("orientation", "phase"))
     quantities = {

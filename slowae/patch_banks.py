@@ -11,7 +11,8 @@ from slowae.data.film_patches import SIDE
 from slowae.methods import sfa, subspace, unitary
 
 GROUP, SHOWN = 4, 128  # filters in a group of all but the pairs, and in a picture
-TITLES = {"sfa": "SFA", "subspace": "subspaces", "unitary": "unitary"}
+OTHERS = {"sfa": "SFA", "subspace": "subspaces", "unitary": "unitary"}
+TITLES = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **OTHERS}
 
 
 class Bank(NamedTuple):
@@ -35,14 +36,9 @@ def of_eq2(params, x, config):
     return slowest_first(params["W_d"], config.group, z)
 
 
-def images(W):
-    """Filters (D, K) -> (SIDE, SIDE, K)."""
-    return W.reshape(SIDE, SIDE, -1)
-
-
 def mosaic(bank):
     """The first filters of a bank, (SIDE, SIDE, 1, SHOWN)."""
-    return images(bank.W)[:, :, None, :SHOWN]
+    return bank.W[:, :SHOWN].reshape(SIDE, SIDE, 1, -1)
 
 
 def learn(x, tested, run):
@@ -58,3 +54,37 @@ def learn(x, tested, run):
         z, _ = layers.l2_pool_forward(tested @ W, config.group)
         banks[name] = slowest_first(W, config.group, z)
     return banks
+
+
+def judge(bank, seed):
+    """-> what each unit looks like (measures.measure), and the bank's numbers for results.json."""
+    units, delta = measures.measure(bank.W.reshape(SIDE, SIDE, -1), bank.group), measures.delta(bank.z)
+    return units, {
+        "coherence": measures.coherence(units, np.random.default_rng(seed), bank.group),
+        "area": float(units["area"].mean()),
+        "blobs": float(units["blob"].mean()),
+        "delta": float(delta[np.isfinite(delta)].mean()),
+    }
+
+
+def text(results):
+    """{name: numbers of `judge`, and for Eq. 2 a "test" of model.statistics} -> a table with a column for each."""
+
+    def line(title, values):
+        return f"{title:<34}" + "".join(f"{value:>12.3f}" for value in values)
+
+    lines = [f"{'':<34}" + "".join(f"{TITLES[name]:>12}" for name in results)]
+    for quantity in results["alpha0"]["coherence"]:
+        ratios = [numbers["coherence"][quantity]["ratio"] for numbers in results.values()]
+        lines.append(line(f"{quantity}, within / regrouped", ratios))
+    lines.append(line("effective area, pixels", [numbers["area"] for numbers in results.values()]))
+    lines.append(line("slowness, <(z - z')^2> / var z", [numbers["delta"] for numbers in results.values()]))
+    of_eq2 = {
+        "slowness": "slowness, mean |z - z'| / mean z",
+        "reconstruction": "reconstruction, error / variance",
+        "active": "active",
+        "dead": "dead units",
+    }
+    for name, title in of_eq2.items():
+        lines.append(line(title, [results["alpha0"]["test"][name], results["sparse"]["test"][name]]))
+    return "\n".join(lines)

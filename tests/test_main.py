@@ -1,14 +1,18 @@
 """The command line: one clear sentence for everything that cannot be, and no lost stream loses a run."""
 
+import argparse
+import errno
+import importlib
+import os
+import re
 import subprocess
 import sys
 import tomllib
 import warnings
 
-import numpy as np
 import pytest
 from films import shot, write_film
-from tiny import ROOT, WORDS, process, results
+from tiny import ROOT, process, results
 
 from slowae import backend, blocks
 from slowae.__main__ import COMMANDS, OLDEST, main, parse
@@ -52,7 +56,7 @@ def empty(tmp_path, monkeypatch):
         ("--methods pixels layer3", "argument --methods: invalid choice: 'layer3'"),
         ("--betta 4", "unrecognized arguments: --betta 4"),
         ("patches --pairs 49", "argument --pairs: must be between 50 and 1e+08, not 49"),
-        ("plane --step 18 --sweep --out new", "1 squares of 5 x 5 views holds out none"),
+        ("plane --patch 4 --out new", "patches of 4 views do not divide the 90 views a side"),
         ("tarin", "no command 'tarin'; the commands are compare, plane, "),
         ("fetch --lits", "unrecognized arguments: --lits; see python -m slowae fetch --help"),
         ("--video nowhere.mp4", "nowhere.mp4: no such file or folder"),
@@ -65,16 +69,17 @@ def test_words_that_make_no_sense_get_a_sentence(empty, capsys, words, sentence)
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "fetch"])
 def test_every_number_has_a_range_and_every_default_is_in_it(empty, capsys, command):
-    _, args = parse([command])
-    numbers = [name for name in OPTIONS if hasattr(args, name.replace("-", "_"))]
-    assert "seed" in numbers and len(numbers) > 8
-    for name in numbers:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"slowae.commands.{command}").add_arguments(parser)
+    options = {words[2:]: action for action in parser._actions if (words := action.option_strings[0])[2:] in OPTIONS}
+    assert "seed" in options and len(options) > 8
+    for name, action in options.items():
         for word in ("nan", "inf", "-inf", "1e308", "1" + 5000 * "0", "-1"):
             said = refused(capsys, command, f"--{name}={word}")
             assert len(said) < 200
             assert f"argument --{name}: must be " in said or f"argument --{name}: invalid int value" in said
-        default = getattr(args, name.replace("-", "_"))
-        assert default is None or number(*OPTIONS[name][:3])(str(default)) == default
+        shown = re.search(r"\(([^()]+)\)$", action.help)
+        assert shown is None or number(*OPTIONS[name][:3])(shown[1]) is not None
 
 
 def test_help_shows_examples_and_every_command_its_options(capsys):
@@ -110,6 +115,10 @@ def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys)
 # What stops a command
 
 
+NO_THREADS = "the system gives no more threads or processes; close other programs, or raise ulimit -u"
+
+
+@pytest.mark.parametrize("filters", ["default", "error", "ignore"])
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
@@ -117,11 +126,17 @@ def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys)
         (FileNotFoundError("gone"), 2, "slowae: gone"),
         (FloatingPointError("training diverged"), 2, "slowae: training diverged"),
         (MemoryError(), 2, "slowae: not enough memory; give less data, or a smaller --batch"),
+        (MemoryError("Unable to allocate"), 2, "slowae: Unable to allocate; give less data, or a smaller --batch"),
+        (RuntimeError("can't start new thread"), 2, f"slowae: can't start new thread: {NO_THREADS}"),
+        (OSError(errno.EAGAIN, "Try again"), 2, f"slowae: [Errno {errno.EAGAIN}] Try again: {NO_THREADS}"),
+        (OSError(errno.ENOSPC, "No space left"), 2, f"slowae: [Errno {errno.ENOSPC}] No space left"),
         (KeyboardInterrupt(), 130, "stopped"),
         (KeyboardInterrupt("stopped after step 3"), 130, "stopped after step 3"),
     ],
 )
-def test_what_stops_a_command_is_told_in_a_sentence(capsys, monkeypatch, error, code, sentence):
+def test_what_stops_a_command_is_told_in_a_sentence(capsys, monkeypatch, error, code, sentence, filters):
+    """And what is noted on the way, whatever python -W says."""
+
     def stop(args):
         warnings.warn("careful", stacklevel=1)
         with warnings.catch_warnings():
@@ -130,10 +145,12 @@ def test_what_stops_a_command_is_told_in_a_sentence(capsys, monkeypatch, error, 
         raise error
 
     monkeypatch.setattr(compare, "run", stop)
-    before = warnings.showwarning
-    assert main([]) == code
+    with warnings.catch_warnings():
+        warnings.simplefilter(filters)
+        before = warnings.showwarning
+        assert main([]) == code
+        assert warnings.showwarning is before
     assert capsys.readouterr().err.split("\n") == ["note: careful", *([""] if code == 130 else []), sentence, ""]
-    assert warnings.showwarning is before
 
 
 def test_a_tilde_is_home_for_the_results_too(monkeypatch):
@@ -160,25 +177,67 @@ def test_a_file_where_the_folder_for_results_should_be(tmp_path, capsys):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-# Streams
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    """A folder that holds films/, of one film of six shots."""
-    folder = tmp_path_factory.mktemp("main")
-    (folder / "films").mkdir()
-    write_film(folder / "films" / "a.mkv", np.concatenate([shot(i, 9) for i in range(6)]))
-    return folder
+# Streams, signals and settings of a process
 
 
 @pytest.mark.slow  # NumPy 2.0 alone, which tests import sooner than the command does, wants a stream at its own import
 @pytest.mark.parametrize("shell", ["{} 2>&- | head -1", "{} >&- 2>/dev/full", "{} >/dev/full 2>&-"])
-def test_a_lost_stream_loses_no_run(films, tmp_path, shell):
-    out = tmp_path / "é"
-    done = process([*WORDS, "--methods", "pixels", "--out", out], films, shell, PYTHONIOENCODING="ascii", PLAIN=1)
+def test_a_lost_stream_loses_no_run_nor_does_a_name_that_is_no_text(tmp_path, tmp_path_factory, shell):
+    data, out = tmp_path_factory.getbasetemp() / "plane", tmp_path / os.fsdecode(b"\xe9\xff")
+    words = [*"plane --step 15 --hidden 5 --near 5 --steps 3 --out".split(), out]
+    done = process(words, tmp_path, shell, PYTHONIOENCODING="ascii", PLAIN=1, SLOWAE_DATA=data)
     assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
-    assert results(out)["rows"].keys() == {"pixels"}
+    assert results(out)["settings"]["hidden"] == 5
+
+
+PROGRAM = """
+import os, signal, sys, time, warnings
+from slowae.__main__ import program
+from slowae.commands import compare
+
+def run(args):
+    {}
+
+compare.run = run
+program()
+"""
+
+
+def run_as(line, *options):
+    """A process whose command is this line of Python -> code, stdout, stderr."""
+    words = [sys.executable, *options, "-c", PROGRAM.format(line)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_a_command_that_is_not_training_with_a_sentence(name):
+    sentence = "stopped" if name == "SIGINT" else f"stopped by {name}"
+    kill = f"os.kill(os.getpid(), signal.{name}); time.sleep(30)"
+    assert run_as(kill) == (130, "", f"\n{sentence}\n")
+
+
+def test_warnings_are_the_programs_own_business():
+    line = "warnings.warn('old', DeprecationWarning); warnings.warn('careful'); print(os.environ['MPLBACKEND'])"
+    for options in ([], ["-W", "error"], ["-W", "ignore"]):
+        assert run_as(line, *options) == (0, "agg\n", "note: careful\n")
+
+
+def test_a_defect_is_a_traceback_and_code_1():
+    code, _, told = run_as("1 / 0")
+    assert code == 1 and told.endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["plane", "--help"], ["fetch", "--list"]])
+def test_a_closed_pipe_ends_what_is_only_to_be_read_quietly(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        words = [sys.executable, "-m", "slowae", *words]
+        done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=60)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 # Imports
@@ -190,7 +249,7 @@ import numpy as np
 class Block:
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
-        if top not in sys.stdlib_module_names and top not in ("numpy", "slowae"):
+        if top not in sys.stdlib_module_names and top not in ("numpy", "slowae", "threadpoolctl"):
             raise ImportError(f"{name} is blocked")
 
 sys.meta_path.insert(0, Block())
@@ -198,12 +257,13 @@ before = set(sys.modules)
 import slowae
 assert set(sys.modules) - before == {"slowae"}
 import ctypes
-ctypes.CDLL = None
+load, ctypes.CDLL = ctypes.CDLL, None
 state = [lambda: dict(os.environ), np.geterr, lambda: list(warnings.filters), lambda: signal.getsignal(signal.SIGINT)]
-found = [look() for look in state]
+before = [look() for look in state]
 for name in "backend blocks conv conv_fourier layers losses model optim retrieval measures gradcheck".split():
     importlib.import_module(f"slowae.{name}")
-assert [look() for look in state] == found
+assert [look() for look in state] == before
+ctypes.CDLL = load
 from slowae import model
 params = model.init_params(np.random.default_rng(0), (3, 3, 2, 4))
 x = np.random.default_rng(0).standard_normal((8, 4, 4, 2), dtype=np.float32)
@@ -219,9 +279,7 @@ assert "matplotlib" not in sys.modules
 """
 
 
-@pytest.mark.parametrize(
-    "program", [LITTLE, HELP], ids=["the mathematics needs numpy alone", "help waits for no figure"]
-)
+@pytest.mark.parametrize("program", [LITTLE, HELP], ids=["the mathematics needs little", "help waits for no figure"])
 def test_importing_sets_nothing_and_loads_little(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -161,12 +161,6 @@ def test_curvature_by_hand():
     np.testing.assert_allclose(measures.curvature(z), [0, 90, 180, np.nan], atol=1e-5)
 
 
-def test_what_jumps_about_turns_by_120_degrees():
-    """Independent z: the step there and the step on share a frame, so their correlation is -1/2."""
-    z = np.random.default_rng(0).standard_normal((300, 4, 500)).astype(np.float32)
-    np.testing.assert_allclose(measures.curvature(z), 120, atol=4)
-
-
 # The plane
 
 

@@ -1,203 +1,70 @@
-"""Pairs of patches from synthetic films, and the command that learns from them."""
+"""What learns from patches, and the command that compares it."""
 
-import argparse
 import json
+from functools import partial
 
-import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from strategies import seeds
+from films import write_film
 from strict import Strict, in_use
 
-from slowae import backend, model, optim, patch_banks
+from slowae import backend, measures, model, optim, patch_banks, plots
 from slowae.__main__ import main
 from slowae.backend import to_device, to_host
 from slowae.commands import patches as command
-from slowae.data import film_patches, patches, scenes
-from slowae.data.film_patches import FOLLOWED, MOVING, PER_FRAME, SIDE, draw_pairs, load_pairs, read_pairs
-from slowae.data.whitening import fit_whitening
+from slowae.commands.patches import Films, Settings
+from slowae.data.film_patches import SIDE
+from slowae.methods import Run
+
+SMALL = Settings(filters=16, batch=8, rate=1e-5, alpha=0.5, beta=1.0)
 
 
-def write_film(path, frames, rate=24):
-    """frames (T, H, W) uint8 -> a lossless grey film."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "gray"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        container.mux(stream.encode())
-    return path
+def small_start(rng, filters=16):
+    return model.init_params(rng, (SIDE**2, filters))
 
 
-def texture(rng, height, width, coarse=8):
-    """Blocks of random grey (height, width), 70..150: contrast enough, and much alike after a move of one pixel."""
-    blocks = rng.choice([70, 150], (height // coarse + 1, width // coarse + 1)).repeat(coarse, 0).repeat(coarse, 1)
-    return blocks[:height, :width].astype(np.uint8)
+def films_of(x, watched):
+    return Films(x, watched, watched, None, {})
 
 
-def moving_film(rng, length, height=96, width=128):
-    """A texture that moves one pixel a frame, (length, height, width)."""
-    world = texture(rng, height, width + length)
-    return np.stack([world[:, t : t + width] for t in range(length)])
+# Banks
 
 
-@settings(max_examples=10)
-@given(seeds, st.integers(SIDE, 90), st.integers(SIDE, 90))
-def test_a_pair_is_one_place_in_both_frames(seed, height, width):
-    rng = np.random.default_rng(seed)
-    film = moving_film(rng, 2, height, width)
-    pairs = draw_pairs(*film, rng)
-    assert pairs.dtype == np.uint8 and pairs.shape[1:] == (2, SIDE, SIDE) and len(pairs) <= PER_FRAME
-    windows = np.lib.stride_tricks.sliding_window_view(film, (SIDE, SIDE), (1, 2))
-    for pair in pairs:
-        assert (windows == pair[:, None, None]).all((0, 3, 4)).any()
-
-
-def test_what_moves_is_drawn_and_what_does_not_is_not():
-    rng = np.random.default_rng(0)
-    before, after = moving_film(rng, 2, 400, 400)
-    assert len(draw_pairs(before, after, rng)) == PER_FRAME
-    assert len(draw_pairs(before, before, rng)) == 0  # still
-    assert len(draw_pairs(before, before + np.uint8(MOVING), rng)) == PER_FRAME  # just enough
-    assert len(draw_pairs(before, before + np.uint8(MOVING - 1), rng)) == 0
-    assert len(draw_pairs(before, 220 - before, rng)) == 0  # moves, but cannot be followed
-    after = np.roll(before, 4, 1)  # some cells can be followed
-    for pair in draw_pairs(before, after, rng).astype(float):
-        change = np.abs(pair[0] - pair[1]).mean()
-        assert MOVING <= change <= FOLLOWED * pair.std((1, 2)).mean()
-
-
-def test_flat_cells_are_thinned_in_proportion_to_their_contrast():
-    rng = np.random.default_rng(0)
-    before = 100 + 4 * texture(rng, 60, 80, coarse=1).clip(0, 1) - 8 * (texture(rng, 60, 80, 1) > 100).astype(np.uint8)
-    after = before + np.uint8(2)
-    contrast = before.std()
-    assert 3 < contrast < 5
-    kept = np.mean([len(draw_pairs(before, after, rng)) for _ in range(400)])
-    offered = np.mean([((60 - a) // SIDE) * ((80 - b) // SIDE) for a in range(SIDE) for b in range(SIDE)])
-    np.testing.assert_allclose(kept / offered, contrast / film_patches.TEXTURED, rtol=0.15)
-
-
-def film_with_a_cut(rng, path):
-    """Two shots that only the cut rule tells apart: the second is the first, brighter; its pair could be followed."""
-    film = moving_film(rng, 12)
-    film[7:] += 24
-    return write_film(path, film)
-
-
-def test_no_pair_crosses_a_cut(tmp_path, monkeypatch):
-    path = film_with_a_cut(np.random.default_rng(0), tmp_path / "cut.mkv")
-
-    def crossing(pairs):
-        return int(((pairs[:, 0].max((1, 2)) <= 150) & (pairs[:, 1].max((1, 2)) > 150)).sum())
-
-    pairs, shots = read_pairs(path, 10000, np.random.default_rng(1))
-    assert crossing(pairs) == 0 and len(pairs) > 100
-    np.testing.assert_array_equal(shots, pairs[:, 0].max((1, 2)) > 150)
-    monkeypatch.setattr(patches, "find_cuts", lambda frames: np.array([], int))
-    pairs, shots = read_pairs(path, 10000, np.random.default_rng(1))
-    assert crossing(pairs) > 0 and set(shots) == {0}  # the film does tempt
-
-
-def test_no_more_than_asked_in_order_and_from_all_times(tmp_path):
-    rng = np.random.default_rng(0)
-    film = moving_film(rng, 60, 64, 64)
-    film = (film // 2 + np.arange(60, dtype=np.uint8)[:, None, None]).astype(np.uint8)  # brightness tells the time
-    path = write_film(tmp_path / "a.mkv", film)
-    everything, _ = read_pairs(path, 10000, np.random.default_rng(1))
-    some, shots = read_pairs(path, 80, np.random.default_rng(1))
-    assert len(some) == len(shots) == 80 < len(everything)
-    time = some[:, 0].min((1, 2)).astype(int) - 35
-    assert (np.diff(time) >= 0).all()
-    # Every pair has the same chance: the mean time of 80 out of 60 frames' pairs has a standard error of 2.
-    assert abs(time.mean() - (everything[:, 0].min((1, 2)).astype(int) - 35).mean()) < 7
-    again, _ = read_pairs(path, 80, np.random.default_rng(1))
-    np.testing.assert_array_equal(some, again)
-
-
-def test_load_pairs_makes_one_scene_of_each_shot(tmp_path):
-    rng = np.random.default_rng(0)
-    path = film_with_a_cut(rng, tmp_path / "cut.mkv")
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no video")
-    with pytest.warns(UserWarning, match=r"broken\.mp4 cannot be read"):
-        found = load_pairs([path, broken], 150, rng)
-    assert [(s.video, s.shot, s.step) for s in found] == [("cut.mkv", 0, 1), ("cut.mkv", 1, 1)]
-    assert all(s.frames.shape[1:] == (2, SIDE, SIDE) for s in found)
-    assert 80 < sum(len(s.frames) for s in found) < 190
-
-
-def test_one_video_does_not_rule_the_rest(tmp_path):
-    rng = np.random.default_rng(0)
-    paths = [write_film(tmp_path / "long.mkv", moving_film(rng, 80))]
-    paths += [write_film(tmp_path / f"{i}.mkv", moving_film(rng, 3)) for i in range(9)]
-    found = load_pairs(paths, 100, rng)
-    assert sum(len(s.frames) for s in found if s.video == "long.mkv") <= film_patches.FAIR * 10
-
-
-def test_bad_input_is_one_sentence(tmp_path):
-    rng = np.random.default_rng(0)
-    still = write_film(tmp_path / "still.mkv", np.repeat(texture(rng, 64, 64)[None], 4, 0))
-    with pytest.raises(ValueError, match="nothing moves"):
-        load_pairs([still], 100, rng)
-    small = write_film(tmp_path / "small.mkv", moving_film(rng, 4, 24, 40))
-    with pytest.raises(ValueError, match=r"small\.mkv is 40 x 24 pixels, smaller than 32 x 32"):
-        load_pairs([small], 100, rng)
-    with pytest.raises(ValueError, match="ask for more"):
-        load_pairs([still, small], 1, rng)
-
-
-def test_prepare_whitens_and_evens_out_contrast():
-    frames = np.random.default_rng(0).integers(0, 256, (60, 2, SIDE, SIDE), dtype=np.uint8)
-    frames[3] //= 8  # one pair of low contrast
-    whiten = fit_whitening(frames.reshape(-1, SIDE**2), 0.3)
-    parts = [scenes.Scene("a", i, 1, 0, part) for i, part in enumerate((frames[:20], frames[20:]))]
-    x = patches.prepare(parts, whiten)
-    assert x.shape == (2, 60, SIDE**2) and x.dtype == np.float32
-    np.testing.assert_allclose((x**2).mean((0, 2)), 1, atol=0.3)
-    for i in (0, 3, 59):  # one scale for both patches of a pair: x_t to x_t' stays as it was
-        pair = np.stack([whiten(frames[i, j].reshape(1, -1))[0] for j in (0, 1)])
-        np.testing.assert_allclose(x[:, i], pair / (np.sqrt((pair**2).mean()) + 0.1), rtol=1e-4, atol=1e-5)
-
-
-def test_patches_of_frames_are_one_place_in_both_frames_of_a_pair():
-    rng, pairs = np.random.default_rng(0), np.array([[0, 2], [1, 3], [4, 2]])
-    frames = rng.integers(0, 256, (5, 11, 12, 3), dtype=np.uint8)
-    count = 100 * PER_FRAME + 50  # more than are whitened at once
-    x = patches.frame_patches(frames, pairs, lambda f: f.astype(np.float32) / 64 - 2, count, 9, rng)
-    assert x.shape == (2, count, 243) and x.dtype == np.float32
-    possible = {}
-    for pair, top, left in np.ndindex(3, 3, 4):
-        both = frames[pairs[pair], top : top + 9, left : left + 9].reshape(2, 243) / 64 - 2
-        possible[pair, top, left] = both / (np.sqrt((both**2).mean()) + 0.1)
-    drawn = set()
-    for both in x.swapaxes(0, 1):
-        match = [place for place, expected in possible.items() if np.allclose(both, expected, atol=1e-4)]
-        assert len(match) == 1
-        drawn.update(match)
-    assert drawn == set(possible)
-
-
-# The command
+def slowness(z):
+    """Of each group's codes z (2N, groups), by hand."""
+    N = len(z) // 2
+    return [np.abs(v[:N] - v[N:]).mean() / v.mean() if v.any() else np.inf for v in z.T]
 
 
 def test_the_slowest_groups_come_first():
     rng, config = np.random.default_rng(0), model.Config(0.5, 1.0, 4, size=1)
-    params = model.init_params(rng, (SIDE**2, 160))
+    params = small_start(rng, 160)
     params["b_e"][8:12] = -1e6  # group 2 is silent
     x = rng.standard_normal((10, SIDE**2)).astype(np.float32)
     h = np.maximum(0, x @ params["W_e"] + params["b_e"])
     z = np.sqrt((h.reshape(10, 40, 4) ** 2).sum(2))
-    slowness = [np.abs(v[:5] - v[5:]).mean() / v.mean() if v.any() else np.inf for v in z.T]
     bank = patch_banks.of_eq2(params, to_device(x), config)
     W = patch_banks.mosaic(bank)
     assert W.shape == (SIDE, SIDE, 1, 128)
-    for place, i in enumerate(np.argsort(slowness)[:32]):
-        found = W[..., 4 * place : 4 * place + 4].reshape(-1, 4)
-        np.testing.assert_array_equal(found, params["W_d"][:, 4 * i : 4 * i + 4])
+    for place, i in enumerate(np.argsort(slowness(z))[:32]):
+        block = W[..., 4 * place : 4 * place + 4].reshape(-1, 4)
+        np.testing.assert_array_equal(block, params["W_d"][:, 4 * i : 4 * i + 4])
         np.testing.assert_allclose(bank.z[:, place], z[:, i], rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_said_of_a_bank_is_what_its_filters_and_codes_are():
+    rng = np.random.default_rng(0)
+    W, z = rng.standard_normal((SIDE**2, 8)), rng.random((20, 4))
+    z[:, 3] = 0.5  # constant: its delta is infinite, and left out
+    units, numbers = patch_banks.judge(patch_banks.Bank(W, 2, z), seed=3)
+    expected = measures.measure(W.reshape(SIDE, SIDE, 8), 2)
+    np.testing.assert_array_equal(units["phase"], expected["phase"])
+    assert numbers["coherence"] == measures.coherence(expected, np.random.default_rng(3), 2)
+    assert numbers["area"] == expected["area"].mean() and numbers["blobs"] == expected["blob"].mean()
+    assert numbers["delta"] == pytest.approx(measures.delta(z)[:3].mean())
+
+
+# Training
 
 
 @pytest.mark.parametrize("free", ["W_d", "b_e"])
@@ -211,18 +78,7 @@ def test_project_except_frees_one_parameter(free):
         np.testing.assert_array_equal(params[name], before[name] if name == free else projected[name])
 
 
-@pytest.fixture
-def args(tmp_path, monkeypatch):
-    """The command's arguments, for few units and small batches."""
-    monkeypatch.setattr(command, "UNITS", 16)
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    args = parser.parse_args("--batch 8 --rate 1e-5".split())
-    vars(args).update(out=tmp_path / "out", seed=0, resume=True)
-    return args
-
-
-def test_a_batch_is_pairs_and_biases_learn_slower(args, monkeypatch):
+def test_a_batch_is_pairs_and_biases_learn_slower(monkeypatch):
     rng, batches, real = np.random.default_rng(0), [], model.loss_and_gradients
     x = rng.standard_normal((2, 30, SIDE**2), dtype=np.float32)
 
@@ -231,40 +87,74 @@ def test_a_batch_is_pairs_and_biases_learn_slower(args, monkeypatch):
         return real(params, batch, config)
 
     monkeypatch.setattr(model, "loss_and_gradients", spy)
-    config = model.Config(0.5, 1.0, command.GROUP, size=1)
-    start = model.init_params(rng, (SIDE**2, 16))
+    start = small_start(rng)
     start["b_e"] -= 1
-    params, _ = command.learn("a", config, start, (to_device(x), to_device(x.reshape(60, -1))), args, 1)
+    run = Run(steps=1, batch=8, rate=1e-5, optimizer="sgd", bias_rate=0.1)
+    films = films_of(to_device(x), to_device(x.reshape(60, -1)))
+    params = command.learn("a", SMALL.sparse, start, films, run)
     (batch,) = batches
-    assert batch.shape == (2 * args.batch, SIDE**2)
-    for first, second in zip(batch[: args.batch], batch[args.batch :], strict=True):
+    assert batch.shape == (16, SIDE**2)
+    for first, second in zip(batch[:8], batch[8:], strict=True):
         i = np.flatnonzero((x[0] == first).all(1))
         assert len(i) == 1 and (x[1, i[0]] == second).all()
-    _, grads = real(start, batch, config)
-    np.testing.assert_allclose(params["W_e"], start["W_e"] - args.rate * grads["W_e"], rtol=1e-4, atol=1e-7)
-    moved = -args.rate * command.BIAS_RATE * grads["b_e"]
-    np.testing.assert_allclose(params["b_e"] - start["b_e"], moved, rtol=1e-2, atol=2e-7)
+    _, grads = real(start, batch, SMALL.sparse)
+    np.testing.assert_allclose(params["W_e"], start["W_e"] - 1e-5 * grads["W_e"], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(params["b_e"] - start["b_e"], -1e-6 * grads["b_e"], rtol=1e-2, atol=2e-7)
 
 
-def test_training_never_mixes_host_arrays_into_the_devices(args):
-    rng, config = np.random.default_rng(0), model.Config(0.5, 1.0, command.GROUP, size=1)
-    start = model.init_params(rng, (SIDE**2, 16))
+def test_training_never_mixes_host_arrays_into_the_devices():
+    rng, config = np.random.default_rng(0), SMALL.sparse
+    start = small_start(rng)
     with in_use():
         x = Strict.of(rng.standard_normal((2, 30, SIDE**2), dtype=np.float32))
-        watched = x[:, :10].reshape(20, -1)
-        params, _ = command.learn("a", config, start, (x, watched), args, 3, project=command.project_except("W_d"))
+        films = films_of(x, x[:, :10].reshape(20, -1))
+        params = command.learn("a", config, start, films, Run(steps=3, rate=1e-5, optimizer="sgd"), free="W_d")
         assert type(params["W_d"]) is np.ndarray
-        assert type(patch_banks.of_eq2(params, watched, config).z) is np.ndarray
+        assert type(patch_banks.of_eq2(params, films.watched, config).z) is np.ndarray
 
 
-def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "UNITS", 32)
+def test_whatever_a_history_depends_on_is_in_the_name_of_its_checkpoint(tmp_path):
+    """The validation film, which is watched alone, too."""
+    rng = np.random.default_rng(0)
+    x, watched = rng.standard_normal((2, 30, SIDE**2), dtype=np.float32), rng.standard_normal((20, SIDE**2))
+    watched = watched.astype(np.float32)
+    start, run = small_start(rng), Run(steps=2, batch=8, rate=1e-5, optimizer="sgd", out=tmp_path)
+    same = "a", SMALL.sparse, start, films_of(to_device(x), to_device(watched)), run
+    command.learn(*same)
+    command.learn(*same)
+    assert len(list(tmp_path.iterdir())) == 1
+    first = run.histories["a"]
+    command.learn("a", SMALL.sparse, start, films_of(to_device(x), to_device(-watched)), run)
+    assert len(list(tmp_path.iterdir())) == 2 and run.histories["a"][-1]["slowness"] != first[-1]["slowness"]
+    command.learn("a", SMALL.dense, start, films_of(to_device(x), to_device(watched)), run)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six films of a texture that moves one pixel a frame."""
+    folder, rng = tmp_path_factory.mktemp("patches") / "films", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(6):
+        world = rng.choice(np.array([70, 150], np.uint8), (12, 17)).repeat(8, 0).repeat(8, 1)
+        frames = np.stack([world[:, t : t + 128] for t in range(5)])
+        write_film(folder / f"{i}.mkv", np.repeat(frames[..., None], 3, axis=3), rate=24)
+    return folder
+
+
+@pytest.fixture
+def words(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "Settings", partial(Settings, filters=32, steps=8, batch=8, rate=1e-5, pairs=200))
     monkeypatch.setattr(patch_banks, "SHOWN", 32)
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
-    rng, out = np.random.default_rng(0), tmp_path / "out"
-    for i in range(6):
-        write_film(tmp_path / f"{i}.mkv", moving_film(rng, 5))
-    words = f"patches --video {tmp_path} --out {out} --pairs 200 --steps 8 --batch 8 --rate 1e-5".split()
+    return ["patches", "--video", str(folder), "--out", str(tmp_path / "out")]
+
+
+def test_the_command_end_to_end_and_again(words, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
     assert main(words) == 0
     pictures = {"figure2.png", "rivals.png", "measures.png", "free_norm.png", "free_bias.png"}
     assert {path.name for path in out.iterdir()} == pictures | {"dictionary.npz", "results.json", "cache", ".lock"}
@@ -278,28 +168,32 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     assert all(first[f"W_{name}"].shape == (SIDE**2, 32) for name in ("sfa", "subspace", "unitary"))
     assert first["mean"].shape == (SIDE**2,) and first["matrix"].shape == (SIDE**2, SIDE**2)
     results = json.loads((out / "results.json").read_text())
-    assert (
-        results["runs"].keys() == {"alpha0", "sparse", "sfa", "subspace", "unitary"}
-        and results["runs"]["alpha0"]["test"]["dead"] >= 0
-    )
-    settings = results["settings"]
-    assert settings["alpha0"]["alpha"] == 0 < settings["sparse"]["alpha"] and settings["steps"] == 8
-    areas = [results["runs"][name]["area"] for name in ("sparse", "alpha0")]
-    assert results["area_ratio"] == pytest.approx(areas[0] / areas[1])
-    assert f"{results['area_ratio']:.2f}" in capsys.readouterr().out
+    runs = results["runs"]
+    assert runs.keys() == {"alpha0", "sparse", "sfa", "subspace", "unitary"} and runs["alpha0"]["test"]["dead"] >= 0
+    assert results["settings"]["alpha"] == 1 and results["settings"]["steps"] == results["last"]["sparse"]["step"] == 8
+    assert results["area_ratio"] == pytest.approx(runs["sparse"]["area"] / runs["alpha0"]["area"])
+    printed = capsys.readouterr().out
+    assert f"alpha = 0: {results['area_ratio']:.2f}" in printed
+    assert f"{runs['unitary']['delta']:.3f}\n" in printed and f"{runs['sparse']['test']['active']:.3f}\n" in printed
 
-    monkeypatch.setattr(command.plots, "save", lambda *_: None)
+    def fail(*_):
+        raise RuntimeError("no LaTeX")
+
+    monkeypatch.setattr(plots, "save", fail)
     next((out / "cache").glob("sparse-*")).unlink()
-    assert main(words) == 0  # alpha0 is read back, sparse is trained again: both the same bits
-    kept = {path.name: path.read_bytes() for path in (out / "cache").iterdir()}
+    (out / "results.json").unlink()
+    assert main(words) == 0  # alpha0 is read from its checkpoint, sparse is trained again: both the same bits
+    assert capsys.readouterr().err.count("could not be drawn: no LaTeX") == 5
+    assert json.loads((out / "results.json").read_text())["runs"] == runs
     with np.load(out / "dictionary.npz") as arrays:
         for name, value in arrays.items():
             np.testing.assert_array_equal(value, first[name])
-    eq2 = {"alpha0", "sparse", "free_norm", "free_bias"}  # for all but the last starts from alpha0
+    cached = {path.name: path.read_bytes() for path in (out / "cache").iterdir()}
+    eq2 = {"alpha0", "sparse", "free_norm", "free_bias"}
     everything = eq2 | {"subspace", "unitary"}
-    for change, new in (("--alpha 3", {"sparse", "free_norm"}), ("--beta 9", eq2), ("--pairs 150", everything)):
+    for change, new in (("--alpha 3", {"sparse", "free_norm"}), ("--pairs 150", everything), ("--batch 9", everything)):
         assert main([*words, *change.split()]) == 0
         now = {path.name: path.read_bytes() for path in (out / "cache").iterdir()}
-        assert kept.items() < now.items()
-        assert {name.partition("-")[0] for name in now.keys() - kept} == new
-        kept = now
+        assert cached.items() < now.items()
+        assert {name.partition("-")[0] for name in now.keys() - cached} == new
+        cached = now

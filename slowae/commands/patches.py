@@ -6,15 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slowae import files, measures, model, optim, patch_banks, plots
+from slowae import files, model, optim, patch_banks, plots
 from slowae.backend import chosen, to_device, to_host
 from slowae.commands import add_options, said, say
 from slowae.data import film_patches, patches, scenes, sources, whitening
 from slowae.environment import machine, peak_mb, versions
 from slowae.methods import Run
 from slowae.plots import patches as plots_patches
-
-TITLES = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **patch_banks.TITLES}
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,14 @@ def run(args):
             "sparse": patch_banks.of_eq2(learned["sparse"], films.tested, settings.sparse),
             **patch_banks.learn(films.x, films.tested, run),
         }
-        units = {name: measures.measure(patch_banks.images(bank.W), bank.group) for name, bank in banks.items()}
-        results = judge(banks, units, settings)
-        results["alpha0"]["test"] = model.statistics(to_device(learned["alpha0"]), films.tested, settings.dense)
-        results["sparse"]["test"] = model.statistics(to_device(learned["sparse"]), films.tested, settings.sparse)
-        ratio = results["sparse"]["area"] / results["alpha0"]["area"]
-        write_arrays(args.out / "dictionary.npz", learned, banks, films.whiten)
+        units, results = {}, {}
+        for name, bank in banks.items():
+            units[name], results[name] = patch_banks.judge(bank, settings.seed)
+        for name, config in (("alpha0", settings.dense), ("sparse", settings.sparse)):
+            results[name]["test"] = model.statistics(to_device(learned[name]), films.tested, config)
         facts = {
             "runs": results,
-            "area_ratio": ratio,
+            "area_ratio": results["sparse"]["area"] / results["alpha0"]["area"],
             "last": {name: run.histories[name][-1] for name in learned},
             "data": films.facts,
             "settings": asdict(settings),
@@ -89,8 +86,9 @@ def run(args):
             "seconds": round(time.perf_counter() - begun, 1),
             "peak_mb": peak_mb(),
         }
+        write_arrays(args.out / "dictionary.npz", learned, banks, films.whiten)
         files.write_json(args.out / "results.json", facts)
-        say("", text(results), f"effective area, alpha > 0 over alpha = 0: {ratio:.2f}")
+        say("", patch_banks.text(results), f"effective area, alpha > 0 over alpha = 0: {facts['area_ratio']:.2f}")
         draw(args.out, banks, units, results, settings)
         free = patch_banks.of_eq2(learned["free_bias"], films.tested, settings.dense)
         draw_degeneracies(args.out, run.histories, free, settings)
@@ -119,7 +117,7 @@ def learn_all(films, settings, run):
     dense = learn("alpha0", settings.dense, drawn, films, slow_biases)
     return {
         "alpha0": dense,
-        # Sparsity comes last: from a random start it silences units before slowness has made them alike in their groups.
+        # Sparsity comes last: from a random start it silences units before slowness has made groups of them alike.
         "sparse": learn("sparse", settings.sparse, dense, films, run),
         "free_norm": learn("free_norm", settings.sparse, dense, films, replace(run, steps=short), free="W_d"),
         "free_bias": learn("free_bias", settings.dense, drawn, films, replace(run, steps=short), free="b_e"),
@@ -151,47 +149,13 @@ def project_except(name):
     return project
 
 
-def judge(banks, units, settings):
-    """Banks and what each one's units look like -> {name: what results.json says of it}."""
-    results = {}
-    for name, (_, group, z) in banks.items():
-        delta = measures.delta(z)
-        results[name] = {
-            "coherence": measures.coherence(units[name], np.random.default_rng(settings.seed), group),
-            "area": float(units[name]["area"].mean()),
-            "blobs": float(units[name]["blob"].mean()),
-            "delta": float(delta[np.isfinite(delta)].mean()),
-        }
-    return results
-
-
 def write_arrays(path, learned, banks, whiten):
     """What was learned -> an .npz: W_e, b_e, W_d; those with sparsity; W_... of the others; the whitening."""
     arrays = dict(learned["alpha0"])
     arrays |= {f"{name}_sparse": value for name, value in learned["sparse"].items()}
-    arrays |= {f"W_{name}": banks[name].W for name in patch_banks.TITLES}
+    arrays |= {f"W_{name}": banks[name].W for name in patch_banks.OTHERS}
     arrays |= {"mean": whiten.mean, "matrix": whiten.matrix, "epsilon": np.array(whiten.epsilon)}
     files.write_arrays(path, arrays)
-
-
-def text(results):
-    """What was measured -> a table: a column for each bank; four rows of Eq. 2 alone."""
-
-    def line(title, values):
-        return f"{title:<34}" + "".join(f"{value:>12.3f}" for value in values)
-
-    lines = [f"{'':<34}" + "".join(f"{TITLES[name]:>12}" for name in results)]
-    for quantity in results["alpha0"]["coherence"]:
-        ratios = [result["coherence"][quantity]["ratio"] for result in results.values()]
-        lines.append(line(f"{quantity}, within / regrouped", ratios))
-    lines.append(line("effective area, pixels", [result["area"] for result in results.values()]))
-    lines.append(line("slowness, <(z - z')^2> / var z", [result["delta"] for result in results.values()]))
-    tests = [results["alpha0"]["test"], results["sparse"]["test"]]
-    lines.append(line("slowness, mean |z - z'| / mean z", [test["slowness"] for test in tests]))
-    lines.append(line("reconstruction, error / variance", [test["reconstruction"] for test in tests]))
-    lines.append(line("active", [test["active"] for test in tests]))
-    lines.append(line("dead units", [test["dead"] for test in tests]))
-    return "\n".join(lines)
 
 
 def draw(out, banks, units, results, settings):
@@ -202,11 +166,12 @@ def draw(out, banks, units, results, settings):
         f"(b) with sparsity, alpha = {settings.alpha:g}": mosaics["sparse"],
     }
     plots.draw(out / "figure2.png", plots.filters, two)
-    others = {title: mosaics[name] for name, title in patch_banks.TITLES.items()}
+    others = {title: mosaics[name] for name, title in patch_banks.OTHERS.items()}
     plots.draw(out / "rivals.png", plots.filters, others)  # of a block of pairs, each row is one
-    looks = {TITLES[name]: look for name, look in units.items()}
-    coherences = {TITLES[name]: result["coherence"] for name, result in results.items()}
-    groups = {TITLES[name]: bank.group for name, bank in banks.items()}
+    titles = patch_banks.TITLES
+    looks = {titles[name]: look for name, look in units.items()}
+    coherences = {titles[name]: numbers["coherence"] for name, numbers in results.items()}
+    groups = {titles[name]: bank.group for name, bank in banks.items()}
     plots.draw(out / "measures.png", plots_patches.measures, looks, coherences, film_patches.SIDE, groups)
 
 

@@ -38,11 +38,9 @@ def add_arguments(parser):
 
 def run(args):
     settings, config = said(args, Settings()), said(args, Config())
-    begun = time.perf_counter()
+    begun, rng = time.perf_counter(), np.random.default_rng(settings.seed)
+    training, neighbours = plane.split(rng, settings.step, settings.held_out, settings.patch)
     with files.claim(args.out):
-        training, neighbours = plane.split(
-            np.random.default_rng(settings.seed), settings.step, settings.held_out, settings.patch
-        )
         views, yaw, roll = plane.load(settings.step)
         angles = np.column_stack([yaw, roll])
         some = np.flatnonzero((angles % (3 * settings.step) == 0).all(1))  # views that the unrolling shows
