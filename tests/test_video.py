@@ -122,7 +122,7 @@ def test_want_of_memory_or_threads_ends_the_run_and_is_not_called_damage(tmp_pat
     stream = SimpleNamespace(disposition=Disposition(0), codec_context=True, width=64, height=64, average_rate=12)
     container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda _: iter([packet]))
     monkeypatch.setattr(video.av, "open", refuse if when == "open" else lambda *_, **__: nullcontext(container))
-    with pytest.raises(OSError, match=r"0.mkv cannot be read now \(.*\): too little memory, .* and start again"):
+    with pytest.raises(OSError, match=r"0.mkv cannot be read now \(.*\): the machine lacks memory, .* and start again"):
         video.load_scenes(paths)
 
 
