@@ -98,9 +98,9 @@ PLANTED["slowae.layers.linear_forward"] = [
     ("W += b; return x @ W, (x, W)", "writes into its argument W"),
 ]
 PLANTED["slowae.losses.reconstruction"] = [
-    ("r = x_hat - x; return (r * r).sum(), r", "dx_hat is wrong.* all are 0.5 times that"),
+    ("r = x_hat - x; return (r * r).sum(), r", "dx_hat is wrong.*all are 0.5 times that"),
     ("r = x_hat - x; return (r * r).mean(), 2 * r", r"loss: expected .* \(0.05 times that\)"),
-    ("r = x - x_hat; return (r * r).sum(), 2 * r", "dx_hat is wrong.* all are -1 times that"),
+    ("r = x - x_hat; return (r * r).sum(), 2 * r", "dx_hat is wrong.*all are -1 times that"),
     ("x_hat -= x; return (x_hat**2).sum(), 2 * x_hat", "writes into its argument x_hat"),
 ]
 PLANTED["slowae.losses.sparsity"] = [
@@ -118,11 +118,11 @@ PLANTED["slowae.layers.l2_pool_forward"] = [
 PLANTED["slowae.layers.l2_pool_backward"] = [
     ("h, z, group, _ = cache; return np.repeat(dz / z, group, -1) * h", "size = 2, some silent stops"),
     ("h, z, *pool = cache; return right(dz, (h, z + 1e-8, *pool))", r"dh\[.*: expected (\S+), found (?!\1 )"),
-    ("return right(dz, cache) / 2", "dh is wrong.* all are 0.5 times that"),
+    ("return right(dz, cache) / 2", "dh is wrong.*all are 0.5 times that"),
     ("return right(dz * cache[1], cache)", "dh is wrong"),
 ]
 PLANTED["slowae.losses.slowness"] = [
-    (but(SLOWNESS, "[s, -s]", "[-s, s]"), "dz is wrong.* all are -1 times that"),
+    (but(SLOWNESS, "[s, -s]", "[-s, s]"), "dz is wrong.*all are -1 times that"),
     (but(SLOWNESS, "np.concatenate([s, -s])", "s"), r"dz: expected shape \(6, 5\), found shape \(3, 5\)"),
     (but(SLOWNESS, "z[:N] - z[N:]", "z[::2] - z[1::2]"), "loss: expected"),
     (but(SLOWNESS, "np.sign(difference)", "difference / np.abs(difference)"), "dz.*nan"),
@@ -167,7 +167,7 @@ PLANTED["slowae.methods.controls.colour_histogram"] = [
     ("return right(params, frames)", r"bins = 5: histogram: expected shape \(3, 125\), found shape \(3, 512\)"),
     ("return right(params, frames[..., ::-1], bins)", "histogram"),
     ("return ANSWER.astype(float)", "histogram: expected dtype float32, found float64"),
-    ("return ANSWER / np.float32(20)", "histogram.* all are 0.05 times that"),
+    ("return ANSWER / np.float32(20)", "histogram.*all are 0.05 times that"),
 ]
 PLANTED["slowae.conv.decode_backward"] = [
     ("dh, dW_d = ANSWER; return dh, dW_d / len(dh)", "dW_d is wrong.* wrong: dW_d; right: dh"),
@@ -306,7 +306,7 @@ PLANTED["slowae.layers.unpool_forward"] = [
     ("h, (z, q, *pool) = ANSWER; return h, (z, q * q, *pool)", "cache, what unpool_backward"),
 ]
 PLANTED["slowae.layers.unpool_backward"] = [
-    ("dz, da = ANSWER; return dz, 2 * da", "da is wrong.* all are 2 times that.* wrong: da; right: dz"),
+    ("dz, da = ANSWER; return dz, 2 * da", "da is wrong.*all are 2 times that.* wrong: da; right: dz"),
     ("dz, da = ANSWER; return 0 * dz, da", "dz is wrong.* wrong: dz; right: da"),
     ("return right(dh, (*cache[:3], 1))", "size = 2"),
 ]
