@@ -62,14 +62,12 @@ PLANTED = {}
 PLANTED["slowae.layers.relu_backward"] = [
     ("return dh", r"as by hand: da\[0, 1\]: expected 0, found 5 "),
     ("return dh * cache", r"as by hand: da\[0, 0\]: expected 2, found 14 "),
-    ("return dh * (dh > 0)", r"as by hand: da\[0, 1\]: expected 0, found 5 "),
     ("dh[cache == 0] = 0; return dh", "writes into its argument dh"),
 ]
 PLANTED["slowae.layers.linear_backward"] = [
     ("x, W = cache; return da @ W, x.T @ da, da.sum(0)", r"as by hand: dx\[0, 1\]: expected 6, found -2 "),
     ("dx, dW, db = ANSWER; return dx, dW.T, db", r"dW\[0, 1\]: .* found 4 .*; wrong: dW; right: dx, db"),
     ("dx, dW, db = ANSWER; return dx, dW, db / len(da)", "db is wrong.* wrong: db; right: dx, dW"),
-    ("return cache[0].T @ da", r"expected dx, dW, db, found shape \(2, 2\)"),
 ]
 PLANTED["slowae.methods.drlim.embed"] = [
     ("return layers.linear_forward(x, params['W_1'], params['b_1'])", "z: expected shape .* found a tuple of 2"),
@@ -85,7 +83,6 @@ PLANTED["slowae.losses.drlim"] = [
 PLANTED["slowae.methods.drlim.loss_and_gradients"] = [
     (EQ_1, r"frames in several pairs.*grads\['W_1'\]"),
     ("return right(params, batch, siamese.Config(margin=4.0, squared=config.squared))", "margin = 3.*: loss: expected"),
-    ("return ANSWER[1]", "expected loss, grads, found dict"),
     (
         "loss, grads = ANSWER; grads['W_1'] *= -1; return loss, grads",
         r"all are -1 times.*; right: loss, grads\['b_1'\]",
@@ -95,19 +92,16 @@ PLANTED["slowae.layers.linear_forward"] = [
     ("return x @ W, (x, W)", r"a\[0, 0\]: expected"),
     ("return x @ W + b, (W, x)", "cache: .* cannot use it"),
     ("return x @ W + b", "expected a, cache, found shape"),
-    ("W += b; return x @ W, (x, W)", "writes into its argument W"),
 ]
 PLANTED["slowae.losses.reconstruction"] = [
     ("r = x_hat - x; return (r * r).sum(), r", "dx_hat is wrong.*all are 0.5 times that"),
     ("r = x_hat - x; return (r * r).mean(), 2 * r", r"loss: expected .* \(0.05 times that\)"),
     ("r = x - x_hat; return (r * r).sum(), 2 * r", "dx_hat is wrong.*all are -1 times that"),
-    ("x_hat -= x; return (x_hat**2).sum(), 2 * x_hat", "writes into its argument x_hat"),
 ]
 PLANTED["slowae.losses.sparsity"] = [
     ("return h.sum(), np.sign(h)", "loss: expected"),
     ("return np.abs(h).sum(), np.where(h >= 0, 1.0, -1.0)", "dh is wrong"),
     ("return np.abs(h).sum(), h / np.abs(h)", "dh.*: expected 0, found nan"),
-    ("return np.abs(h).sum(), 1.0 * (h > 0)", "dh is wrong"),
 ]
 PLANTED["slowae.layers.l2_pool_forward"] = [
     ("z, cache = ANSWER; return np.sqrt(z * z + 1e-12), cache", "silent groups.*expected 0, found 1e-06"),
@@ -119,19 +113,15 @@ PLANTED["slowae.layers.l2_pool_backward"] = [
     ("h, z, group, _ = cache; return np.repeat(dz / z, group, -1) * h", "size = 2, some silent stops"),
     ("h, z, *pool = cache; return right(dz, (h, z + 1e-8, *pool))", r"dh\[.*: expected (\S+), found (?!\1 )"),
     ("return right(dz, cache) / 2", "dh is wrong.*all are 0.5 times that"),
-    ("return right(dz * cache[1], cache)", "dh is wrong"),
 ]
 PLANTED["slowae.losses.slowness"] = [
     (but(SLOWNESS, "[s, -s]", "[-s, s]"), "dz is wrong.*all are -1 times that"),
     (but(SLOWNESS, "np.concatenate([s, -s])", "s"), r"dz: expected shape \(6, 5\), found shape \(3, 5\)"),
-    (but(SLOWNESS, "z[:N] - z[N:]", "z[::2] - z[1::2]"), "loss: expected"),
     (but(SLOWNESS, "np.sign(difference)", "difference / np.abs(difference)"), "dz.*nan"),
 ]
 PLANTED["slowae.measures.circular_spread"] = [
     ("return angles.reshape(-1, group).std(1)", "10 and 170 degrees.*: expected 9.9.*, found 80"),
     ("return right(angles, 180.0, group)", r"period = 360: spread\[0\]: expected"),
-    ("return right(angles, 2 * period, group)", r"10 and 170 degrees.*spread\[0\]: expected"),
-    ("return right(angles, period)", "10 and 170 degrees, group = 2"),
 ]
 PLANTED["slowae.conv.im2col"] = [
     ("return right(x, 3)", "F = 1: cols: expected shape"),
@@ -156,7 +146,6 @@ PLANTED["slowae.conv.decode_forward"] = [
     ("return ANSWER[0]", "expected x_hat, cache, found shape"),
 ]
 PLANTED["slowae.data.scenes.find_cuts"] = [
-    (but(CUTS, "np.abs(np.diff(frames.astype(np.int16), axis=0))", "np.diff(frames, axis=0)"), "A, a spike: cuts"),
     (but(CUTS, "1 + np.flatnonzero", "np.flatnonzero"), r"A, a spike: cuts\[0\]: expected 2, found 1"),
     (but(CUTS, "> scenes.CUT)", ">= scenes.CUT)"), "exactly 60 grey levels: cuts"),
     (but(CUTS, "> scenes.CUT_RELATIVE)", ">= scenes.CUT_RELATIVE)"), "exactly 13 grey levels: cuts"),
@@ -165,7 +154,6 @@ PLANTED["slowae.data.scenes.find_cuts"] = [
 ]
 PLANTED["slowae.methods.controls.colour_histogram"] = [
     ("return right(params, frames)", r"bins = 5: histogram: expected shape \(3, 125\), found shape \(3, 512\)"),
-    ("return right(params, frames[..., ::-1], bins)", "histogram"),
     ("return ANSWER.astype(float)", "histogram: expected dtype float32, found float64"),
     ("return ANSWER / np.float32(20)", "histogram.*all are 0.05 times that"),
 ]
@@ -207,7 +195,6 @@ PLANTED["slowae.retrieval.area"] = [
     ("return right(recall, precision)", "six frames: AUC: expected 0.416667"),
     ("return (np.diff(recall) * precision[..., 1:]).sum(-1)", "AUC"),
     ("return ANSWER + recall[..., 0] * precision[..., 0]", "AUC"),
-    ("return ANSWER.mean()", "many curves: AUC: expected shape"),
 ]
 PLANTED["slowae.retrieval.chance"] = [
     ("return right(scene)", r"100 distractors: measures\['auc'\]"),
@@ -218,7 +205,6 @@ PLANTED["slowae.losses.cross_entropy"] = [
     (but(CROSS_ENTROPY, " - logits.max(1, keepdims=True)", ""), "one row: loss: expected .*, found nan"),
     (but(CROSS_ENTROPY, "p.copy()", "p / N"), "dlogits is wrong"),
     (but(CROSS_ENTROPY, "labels]).sum()", "labels]).mean()"), r"loss: expected .* \(0.2 times that\)"),
-    (but(CROSS_ENTROPY, "e.sum(1, keepdims=True)", "e.sum()"), "loss: expected"),
 ]
 PLANTED["slowae.methods.convnet.backward"] = [
     ("return right(dlogits, cache)", r"another loss on h_3: gradients\["),
@@ -249,7 +235,6 @@ PLANTED["slowae.blocks.mean_over_blocks"] = [
 PLANTED["slowae.optim.sgd"] = [
     (SGD, r"velocity\['W_e'\] is another array now"),
     ("right(params, grads, velocity, rate, momentum)", r"wrong: velocity\['b_e'\], params\['b_e'\]; right: .*W_e"),
-    ("right(params, grads, velocity, rate)", r"velocity\['W_e'\]"),
     ("ANSWER; grads['b_e'] *= 0", "writes into its argument grads"),
 ]
 PLANTED["slowae.optim.adam"] = [
@@ -262,7 +247,6 @@ PLANTED["slowae.optim.adam"] = [
     ("right(params, grads, moments, rate, momentum, bias_rate, decay)", r"wrong: params\['W_e'\]"),
 ]
 PLANTED["slowae.measures.delta"] = [
-    ("return ANSWER * z.var(0) / z.std(0)", r"by hand: delta\[0\]: expected 0.727"),
     ("return ANSWER * z.var(0) / z.var()", r"five entries: delta\[0\]"),
     ("return ANSWER * (len(z) // 2)", r"by hand: delta\[0\]: expected 0.727\d+, found 1.4\d+ \(2 times that\)"),
     ("return right(z.reshape(-1, 2, len(z[0])).swapaxes(0, 1).reshape(z.shape))", r"delta\[0\]: expected"),
@@ -291,14 +275,12 @@ PLANTED["slowae.methods.drlim_convolutional.backward"] = [
 PLANTED["slowae.methods.wavelets.morlet"] = [
     (but(MORLET, "(size - 1) / 2", "size // 2"), r"size 8, .*psi\["),
     (but(MORLET, "wave - (wave * envelope).sum() / envelope.sum()", "wave"), r"psi\["),
-    (but(MORLET, "y, x =", "x, y ="), r"psi\["),
     (but(MORLET, " + 1j * psi.imag / np.linalg.norm(psi.imag)", ""), "psi: expected dtype complex128, found float64"),
 ]
 PLANTED["slowae.losses.acceleration"] = [
     (but(ACCELERATION, "-2 * s, s]", "-s, s]"), "dz is wrong"),
     (but(ACCELERATION, "np.sign(second)", "second / np.abs(second)"), "dz.*nan"),
     (but(ACCELERATION, "np.concatenate(", "np.stack("), r"dz: expected shape \(9, 5\), found shape \(3, 3, 5\)"),
-    (but(ACCELERATION, "2 * z[N : 2 * N]", "z[N : 2 * N]"), "loss: expected"),
 ]
 PLANTED["slowae.layers.unpool_forward"] = [
     ("return right(z, np.log(np.exp(a)), group, size)", r"large a: h\[.*found nan"),

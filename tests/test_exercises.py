@@ -33,16 +33,6 @@ def test_what_is_right_passes(capsys):
     assert capsys.readouterr().out.splitlines() == right
 
 
-def test_what_is_not_written_yet_is_said_to_be():
-    for run in (
-        lambda: check(stub, layers.relu_forward, "h cache", a=Z),
-        lambda: check_backward(stub, layers.relu_backward, layers.relu_forward, a=Z),
-        lambda: check_loss(stub, losses.slowness, "loss dz", z=Z),
-    ):
-        with pytest.raises(NotRight, match="stub returns nothing yet"):
-            run()
-
-
 def test_a_wrong_backward_is_refused_by_finite_differences_then_by_value():
     for factor, sentence in ((2, "dh is wrong: along a random .*; for example: dh"), (1 + 1e-8, r"dh\[.*\]: expected")):
         with pytest.raises(NotRight, match=sentence):
@@ -57,32 +47,6 @@ def test_a_wrong_backward_is_refused_by_finite_differences_then_by_value():
 
     with pytest.raises(NotRight, match="dh"):
         pooled(leaky, quiet)
-
-
-def scaled(value, gradient):
-    def wrong(z):
-        loss, dz = losses.slowness(z)
-        return value * loss, gradient * dz
-
-    return wrong
-
-
-def test_a_loss_and_its_gradient_are_checked_each_by_itself():
-    for wrong, sentence in (
-        (scaled(1, -1), "dz is wrong.*all are -1 times"),
-        (scaled(2, 1), r"loss: .* 2 times that\)"),
-    ):
-        with pytest.raises(NotRight, match=sentence):
-            check_loss(wrong, losses.slowness, "loss dz", z=Z)
-
-
-def in_float64(h):
-    return np.abs(h).sum(), np.sign(h).astype(float)
-
-
-def test_float32_stays_float32():
-    with pytest.raises(NotRight, match="in_float64, float32: dh: expected dtype float32, found float64"):
-        check_loss(in_float64, losses.sparsity, "loss dh", h=Z)
 
 
 @pytest.mark.parametrize(
