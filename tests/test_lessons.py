@@ -15,7 +15,7 @@ import pytest
 from exercises import NotRight, solution
 
 from slowae import train
-from slowae.data import patches, video, whitening
+from slowae.data import film_patches, video, whitening
 from tests.lessons import FOLDER, LESSONS, answer, cells, imported, solved
 from tests.planted import PLANTED
 
@@ -49,7 +49,7 @@ def hurried():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "fit", fit_shorter)
-        for module, name in ((video, "load_scenes"), (patches, "load_pairs"), (whitening, "principal_axes")):
+        for module, name in ((video, "load_scenes"), (film_patches, "load_pairs"), (whitening, "principal_axes")):
             patch.setattr(module, name, once(getattr(module, name)))
         yield
 
