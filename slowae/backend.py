@@ -49,7 +49,7 @@ def use(name):
 def chosen():
     """The backend in use: the last `use`, else SLOWAE_BACKEND, else numpy."""
     if _chosen is None:
-        use(os.environ.get("SLOWAE_BACKEND", "numpy"))
+        use(os.environ.get("SLOWAE_BACKEND") or "numpy")
     return _chosen
 
 

@@ -61,7 +61,7 @@ def map_blocks(function, blocks):
     blocks = list(blocks)
     controller, count = _blas()
     if count == 1 or len(blocks) == 1 or chosen() == "cupy":
-        return [function(block) for block in blocks]
+        return list(map(function, blocks))
     with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:
         return list(pool.map(function, blocks))
 

@@ -2,13 +2,14 @@
 
 'Same' zero padding, stride 1 (Section 4.2). The encoder is `conv`, the decoder is `decode`, the transpose of `conv`
 with the same filters: <conv(x, W, 0), h> = <x, decode(h, W)>. So each one's backward is the other. This is what a GPU
-runs; `conv_fourier` has the same functions with fewer operations, which is what a CPU runs.
+runs; `conv_fourier` has the same functions with fewer operations, which is what a CPU runs, or this one for
+SLOWAE_CONV=plain.
 """
 
 import numpy as np
 
 from slowae.backend import array_module
-from slowae.checks import require, require_floats
+from slowae.checks import require
 
 
 def im2col(x, F):
@@ -23,7 +24,6 @@ def im2col(x, F):
 def col2im(cols, shape, F):
     """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col."""
     (N, H, W, C), p = shape, F // 2
-    require(cols.shape == (N * H * W, F * F * C), f"cols {cols.shape} do not fit {shape} with {F} x {F} patches")
     patches = cols.reshape(N, H, W, F, F, C)
     padded = array_module(cols).zeros_like(cols, shape=(N, H + 2 * p, W + 2 * p, C))
     for i, j in np.ndindex(F, F):
@@ -31,30 +31,9 @@ def col2im(cols, shape, F):
     return padded[:, p : p + H, p : p + W]
 
 
-def _require_filters(x, W, axis):
-    require(
-        x.ndim == W.ndim == 4 and W.shape[0] == W.shape[1] and x.shape[3] == W.shape[axis],
-        f"{x.shape} and the filters {W.shape} must be (N, H, W, channels) and (F, F, C, K)",
-    )
-    require(len(W) % 2 == 1, f"the filter size must be odd for 'same' padding, not {len(W)}")
-
-
-def require_frames(x, W, b):
-    """ValueError unless frames x (N, H, W, C), filters W (F, F, C, K) and bias b (K,) fit."""
-    _require_filters(x, W, 2)
-    require(b.shape == W.shape[3:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
-    require_floats(x=x, W=W, b=b)
-
-
-def require_maps(h, W_d):
-    """ValueError unless maps h (N, H, W, K) and filters W_d (F, F, C, K) fit."""
-    _require_filters(h, W_d, 3)
-    require_floats(h=h, W_d=W_d)
-
-
 def conv_forward(x, W, b):
     """a = W x + b: x (N, H, W, C), W (F, F, C, K), b (K,) -> a (N, H, W, K), cache (x, W, cols)."""
-    require_frames(x, W, b)
+    require(b.shape == W.shape[3:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
     cols = im2col(x, len(W))
     a = cols @ W.reshape(-1, len(b)) + b
     return a.reshape(*x.shape[:3], len(b)), (x, W, cols)
@@ -62,8 +41,7 @@ def conv_forward(x, W, b):
 
 def conv_backward_filters(da, cache):
     """da (N, H, W, K) -> dW (F, F, C, K), db (K,): conv_backward where the input needs no gradient."""
-    x, W, cols = cache
-    require(da.shape == (*x.shape[:3], W.shape[-1]), f"da {da.shape} does not fit x {x.shape} and W {W.shape}")
+    _, W, cols = cache
     da = da.reshape(-1, W.shape[-1])
     return (cols.T @ da).reshape(W.shape), da.sum(0)
 
@@ -78,7 +56,6 @@ def conv_backward(da, cache):
 
 def decode_forward(h, W_d):
     """x_hat = W_d h: h (N, H, W, K), W_d (F, F, C, K) -> x_hat (N, H, W, C), cache (h, W_d)."""
-    require_maps(h, W_d)
     F, _, C, K = W_d.shape
     cols = h.reshape(-1, K) @ W_d.reshape(-1, K).T
     return col2im(cols, (*h.shape[:3], C), F), (h, W_d)
@@ -87,8 +64,7 @@ def decode_forward(h, W_d):
 def decode_backward(dx_hat, cache):
     """dx_hat (N, H, W, C) -> dh (N, H, W, K), dW_d (F, F, C, K)."""
     h, W_d = cache
-    F, _, C, K = W_d.shape
-    require(dx_hat.shape == (*h.shape[:3], C), f"dx_hat {dx_hat.shape} does not fit h {h.shape} and W_d {W_d.shape}")
+    F, K = len(W_d), W_d.shape[-1]
     cols = im2col(dx_hat, F)
     dh = cols @ W_d.reshape(-1, K)
     return dh.reshape(h.shape), (cols.T @ h.reshape(-1, K)).reshape(W_d.shape)

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slowae.conv import require_frames, require_maps
+from slowae.checks import require
 
 
 class _Fourier(NamedTuple):
@@ -128,7 +128,7 @@ def _filter_gradient(of_frames, of_maps, fourier, shape):
 
 def conv_forward(x, W, b):
     """a = W x + b: x (N, H, W, C), W (F, F, C, K), b (K,) -> a (N, H, W, K), cache (x, W, ...)."""
-    require_frames(x, W, b)
+    require(b.shape == W.shape[3:], f"the bias {b.shape} must have one entry per filter of {W.shape}")
     fourier = _matrices(x, W)
     of_frames, filters = _spectrum(x, fourier.frames, fourier.grid), _filter_spectrum(W, fourier)
     of_maps = of_frames @ filters
@@ -157,7 +157,6 @@ def conv_backward(da, cache):
 
 def decode_forward(h, W_d):
     """x_hat = W_d h: h (N, H, W, K), W_d (F, F, C, K) -> x_hat (N, H, W, C), cache (h, W_d, ...)."""
-    require_maps(h, W_d)
     fourier = _matrices(h, W_d)
     of_maps, filters = _spectrum(h, fourier.maps, fourier.grid), _filter_spectrum(W_d, fourier)
     of_frames = of_maps @ filters.swapaxes(2, 3)

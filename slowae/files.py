@@ -9,7 +9,9 @@ import json
 import os
 import re
 import secrets
+import warnings
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,25 +59,17 @@ def claim(folder):
         return
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
-        new = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
         raise ValueError(f"another run is at work in {folder}; wait for it, or give another --out") from None
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror or error}; give another --out") from error
-    try:
+    with lock:
         for path in (*folder.glob(".*.part"), *folder.glob("cache/.*.part")):  # of runs killed while they wrote
             if PART.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         yield folder
-    finally:
-        with suppress(OSError):
-            if os.listdir(folder) == [".lock"]:  # a run that was refused leaves nothing
-                (folder / ".lock").unlink()
-                for place in new:
-                    place.rmdir()
-        lock.release()
 
 
 def move_aside(path):
@@ -92,42 +86,50 @@ def write_arrays(path, arrays):
         np.savez(file, **arrays)
 
 
-def _read(path):
-    """The bytes of a file. An OSError is about the file system and says so: only what can be read can be damaged."""
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; train first, or check the path") from None
-    except OSError as error:
-        raise OSError(f"cannot read {path}: {error.strerror or error}; the file itself may be sound") from error
-    except MemoryError:
-        raise MemoryError(f"{path} does not fit into memory; close other programs and try again") from None
-
-
 def read_arrays(path):
-    """.npz -> dict of arrays. ValueError if the file is damaged, FileNotFoundError if it is not there."""
-    data = _read(path)
+    """.npz -> dict of arrays. ValueError if the file is damaged; OSError and MemoryError are about the machine."""
+    data = Path(path).read_bytes()
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except MemoryError:
-        raise MemoryError(f"{path} does not fit into memory; close other programs and try again") from None
+        raise
     except Exception as error:  # damage shows in many ways: to the zip, to a header, to a checksum
         raise ValueError(f"{path} is damaged or not an .npz of arrays; delete it and start afresh") from error
 
 
 @processes.leader_first()
-def cached(path, make):
-    """make() -> dict of arrays, or what it made before, under a name that holds the key of all that it depends on."""
-    if not Path(path).exists():
-        write_arrays(path, make())
-    return read_arrays(path)
+def cached(path, make, resume=True):
+    """make() -> dict of arrays, or what it made before, under a name that holds the key of all that it depends on.
+
+    The file says its own name. One that is damaged, or was written under another name, is moved aside and made again,
+    with a warning; and so, without `resume`, is any.
+    """
+    path = Path(path)
+    arrays = _read_cached(path) if resume or not processes.leads() else None
+    if arrays is None:
+        if path.exists():
+            move_aside(path)
+        write_arrays(path, {**make(), "cached as": np.array(path.name)})
+        arrays = read_arrays(path)
+    return {name: value for name, value in arrays.items() if name != "cached as"}
+
+
+def _read_cached(path):
+    """The arrays of a sound file, or None."""
+    with suppress(FileNotFoundError, ValueError):
+        arrays = read_arrays(path)
+        if str(arrays.get("cached as")) == path.name:
+            return arrays
+    if path.exists():
+        warnings.warn(f"{path} is damaged, or is not what its name says: moved aside and made again", stacklevel=4)
+    return None
 
 
 def read_json(path):
     """.json -> what it holds. ValueError if the file is damaged."""
     try:
-        return json.loads(_read(path).decode("utf-8"))
+        return json.loads(Path(path).read_bytes().decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged; delete it and start afresh") from error
 
@@ -145,7 +147,7 @@ def write_groups(path, groups):
 
 
 def read_groups(path):
-    """The opposite. ValueError if the file is damaged, FileNotFoundError if it is not there."""
+    """The opposite. ValueError if the file is damaged."""
     groups = {}
     for key, value in read_arrays(path).items():
         group, _, name = key.rpartition("/")
@@ -162,10 +164,15 @@ def checksum(arrays):
     return found.hexdigest()[:16]
 
 
+def _as_json(value):
+    return asdict(value) if is_dataclass(value) else value.item()
+
+
 def key(depends):
-    """All that a cached file depends on (JSON), the program's version, what computes -> what its name is to hold."""
+    """All that a cached file depends on (JSON, dataclasses), what computes -> what its name is to hold.
+
+    Of the code it knows the program's version alone: who edits a method gives --no-resume, or another --out.
+    """
     where = [] if chosen() == "numpy" else [chosen(), os.environ.get("CUPY_TF32")]
-    text = json.dumps(
-        [__version__, depends, *where], sort_keys=True, allow_nan=False, default=lambda number: number.item()
-    )
+    text = json.dumps([__version__, depends, *where], sort_keys=True, allow_nan=False, default=_as_json)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

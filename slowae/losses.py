@@ -3,11 +3,8 @@
 drlim is the mean over pairs. The others are sums; `model` and `convnet` divide by the number of pairs, or images.
 """
 
-import numpy as np
-
 from slowae.backend import array_module
-from slowae.checks import require, require_alike, require_floats
-from slowae.layers import safe_scale
+from slowae.checks import require, require_alike
 
 
 def drlim(z, z_other, near, margin, squared=False):
@@ -17,17 +14,11 @@ def drlim(z, z_other, near, margin, squared=False):
     `squared` gives Hadsell's (2006) form: 1/2 |dz|^2 and 1/2 max(0, m - |dz|)^2.
     Subgradients chosen: 0 at dz = 0 (near or far) and at |dz| = m.
     """
-    require(
-        z.ndim == 2 and z.shape == z_other.shape and len(z),
-        f"z {z.shape} and z_other {z_other.shape} must both be (N, D), of one pair or more",
-    )
-    require(near.shape == z.shape[:1] and near.dtype == bool, f"near must be ({len(z)},) bool, not {near.dtype}")
-    require_floats(z=z, z_other=z_other)
-    require(0 < margin < float("inf"), f"the margin must be positive and finite, not {margin}")
+    require_alike(z=z, z_other=z_other)
+    require(near.shape == z.shape[:1], f"near {near.shape} must have one entry for each of {len(z)} pairs")
     xp, margin = array_module(z), float(margin)  # a float64 of NumPy would make float64 of float32
     difference = z - z_other
-    scale = safe_scale(difference)
-    distance = scale * xp.sqrt(((difference / scale) ** 2).sum(1))
+    distance = xp.sqrt((difference**2).sum(1))
     shortfall = (margin - distance).clip(0)
     if squared:
         loss = xp.where(near, distance**2, shortfall**2).sum() / 2
@@ -49,7 +40,6 @@ def reconstruction(x_hat, x):
 
 def sparsity(h):
     """sum |h|_1, any shape -> value, dh = sign(h)."""
-    require_floats(h=h)
     xp = array_module(h)
     return xp.abs(h).sum(), xp.sign(h)
 
@@ -57,7 +47,6 @@ def sparsity(h):
 def slowness(z):
     """sum_i |z_t,i - z_t',i|, z (2N, ...) with t in the first half, t' in the second -> value, dz (2N, ...)."""
     require(len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
-    require_floats(z=z)
     xp = array_module(z)
     N = len(z) // 2
     difference = z[:N] - z[N:]
@@ -71,7 +60,6 @@ def acceleration(z):
     What moves at constant speed costs nothing (Section 6).
     """
     require(len(z) % 3 == 0, f"acceleration needs triplets: all z_t-1, z_t, then z_t+1, not {len(z)} codes")
-    require_floats(z=z)
     xp, N = array_module(z), len(z) // 3
     second = z[2 * N :] - 2 * z[N : 2 * N] + z[:N]
     s = xp.sign(second)
@@ -80,15 +68,8 @@ def acceleration(z):
 
 def cross_entropy(logits, labels):
     """sum_n -log softmax(logits_n)[label_n], logits (N, classes), labels (N,) int -> value, dlogits (N, classes)."""
-    require(
-        logits.ndim == 2 and labels.shape == logits.shape[:1] and labels.dtype.kind in "iu",
-        f"logits {logits.shape} and labels {labels.shape} {labels.dtype} must be (N, classes) and (N,) whole numbers",
-    )
-    require_floats(logits=logits)
+    require(labels.shape == logits.shape[:1], f"labels {labels.shape} must be one for each row of {logits.shape}")
     xp = array_module(logits)
-    # On a GPU this look would stall every step.
-    fits = xp is not np or len(labels) == 0 or (labels.min() >= 0 and labels.max() < logits.shape[1])
-    require(fits, f"labels must lie between 0 and {logits.shape[1] - 1}, one for each column of logits")
     right = labels[:, None] == xp.ones_like(logits).cumsum(1) - 1  # one hot
     shifted = logits - logits.max(1, keepdims=True)  # softmax does not change, and exp cannot overflow
     p = xp.exp(shifted)

@@ -4,8 +4,10 @@ Fully connected, x (N, D) and filters (D, K), or convolutional, x (N, H, W, C) a
 pairs: all x_t, then all x_t'; for acceleration triplets: all x_t-1, then all x_t, then all x_t+1.
 """
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
@@ -17,33 +19,42 @@ from slowae.blocks import frame_blocks, map_blocks, mean_over_blocks
 from slowae.checks import require
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 
-OF_Z = "beta", "group_sparsity", "acceleration"  # the weights of the terms of z
+# Each term of z, under the name of its weight in Config.
+TERMS_OF_Z = {"beta": losses.slowness, "group_sparsity": losses.sparsity, "acceleration": losses.acceleration}
+LARGEST = 1e15  # number of the frames: it and its inverse leave room for squares and sums in float32
 
 
 @dataclass(frozen=True)
 class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
-    group_sparsity (Kavukcuoglu et al. 2009) and acceleration (Section 6): terms of z that rows have in place of
-    slowness. rise: the share of a training over which the weights of terms of z rise from 0 to their values.
+    filters: K of them, of side x side places. rise: the share of a training over which the weights of terms of z rise
+    from 0 to their values. group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap) and acceleration (Section 6):
+    terms of z that rows have in place of slowness.
     """
 
     alpha: float = 1.0
     beta: float = 4.0
     group: int = 4
     size: int = 2
+    filters: int = 64
+    side: int = 9
     rise: float = 0.0
     group_sparsity: float = 0.0
     acceleration: float = 0.0
 
     def __post_init__(self):
-        weights = self.alpha, self.beta, self.group_sparsity, self.acceleration
-        require(all(isfinite(w) and w >= 0 for w in weights), f"weights must be finite and not negative: {weights}")
-        require(not (self.beta and self.acceleration), f"beta or acceleration must be 0, not {weights[1::2]}")
-        require(self.group >= 1 and self.size >= 1, f"group and size must be at least 1: {self.group}, {self.size}")
-        require(0 <= self.rise <= 1, f"beta can rise over a share of the training between 0 and 1, not {self.rise}")
-        for name in ("alpha", "rise", *OF_Z):  # a float64 of NumPy would make float64 of float32
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("alpha", "rise", *TERMS_OF_Z):  # a float64 of NumPy would make float64 of float32
+            weight = float(getattr(self, name))
+            require(isfinite(weight) and weight >= 0, f"{name} must be finite and not negative, not {weight}")
+            object.__setattr__(self, name, weight)
+        for name in ("group", "size", "filters", "side"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+        require(self.side % 2 == 1, f"the filters' side must be odd, not {self.side}")
+        require(self.rise <= 1, f"rise must be a share of the training, between 0 and 1, not {self.rise}")
+        require(
+            not (self.beta and self.acceleration), f"beta or acceleration must be 0: {self.beta}, {self.acceleration}"
+        )
 
     @property
     def T(self):
@@ -77,8 +88,13 @@ LINEAR = Filters(
 
 
 def convolution(x):
-    """The module that convolves frames x: by Fourier transform on a CPU, as a product with patches on a GPU."""
-    return conv_fourier if array_module(x) is np else conv
+    """The module that convolves frames x: by Fourier transform on a CPU, as a product with patches on a GPU.
+
+    SLOWAE_CONV=plain in the environment: as a product with patches on a CPU, too.
+    """
+    word = os.environ.get("SLOWAE_CONV") or "fourier"
+    require(word in ("plain", "fourier"), f"SLOWAE_CONV must be plain or fourier, not {word!r}")
+    return conv_fourier if array_module(x) is np and word == "fourier" else conv
 
 
 def filters_for(x):
@@ -90,13 +106,20 @@ def filters_for(x):
 
 
 def _require_frames(params, x):
+    """The one look at what enters: after it shapes and dtypes fit, and no square leaves float32."""
     W = params["W_e"]
     require(
-        x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype,
+        x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype and x.dtype in (np.float32, np.float64),
         f"frames {x.shape} {x.dtype} do not fit the filters {W.shape} {W.dtype}",
     )
-    # On a GPU this look would stall every step; there `train` checks the loss that it logs.
-    require(array_module(x) is not np or bool(np.isfinite(x).all()), "the frames hold NaN or Inf")
+    require(W.ndim == 2 or len(W) % 2 == 1, f"the filters' side must be odd, not {len(W)}")
+    require(len(x) > 0, "there are no frames")
+    if array_module(x) is np:  # on a GPU this look would stall every step; there `train` checks what it logs
+        largest = abs(x).max()
+        require(
+            largest == 0 or 1 / LARGEST <= largest <= LARGEST,
+            f"the frames' largest number is {largest:g}, which is NaN, Inf, or has no square in float32: whiten them",
+        )
 
 
 def _code_forward(params, x, config):
@@ -110,7 +133,6 @@ def _code_forward(params, x, config):
 def encode(params, x, config):
     """z = G_W(x), any number of frames: x (N, H, W, C) -> z (N, H/size, W/size, K/group), or (N, D) -> (N, K/group)."""
     _require_frames(params, x)
-    require(len(x) > 0, "there are no frames to encode")
     parts = map_blocks(lambda block: _code_forward(params, x[block], config)[1], frame_blocks(x, params["W_e"]))
     return array_module(x).concatenate(parts)
 
@@ -118,34 +140,36 @@ def encode(params, x, config):
 def _windows_in_blocks(x, W, T=2):
     """A batch -> blocks of its windows of T frames, each all first frames, then all second ones, ..."""
     what = {2: "pairs: all x_t, then all x_t'", 3: "triplets: all x_t-1, then all x_t, then all x_t+1"}[T]
-    require(len(x) >= T and len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
+    require(len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
     N = len(x) // T
     step = -(-N // len(frame_blocks(x, W)))  # blocks of one size, or a thread waits for the other
     windows = x.reshape(T, N, *x.shape[1:])
     return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
 
 
-def _term(of, z, weight):
-    """A term of z and its gradient: 0 where it has no weight, for it may be of other windows than the batch's."""
-    return of(z) if weight else (0.0, array_module(z).zeros_like(z))
+def _of_z(z, weights):
+    """The weighted sum of the terms of z, and its gradient."""
+    value, dz = 0.0, array_module(z).zeros_like(z)
+    for name, weight in weights.items():
+        if weight:  # a term without one may need windows of another length
+            term, dz_term = TERMS_OF_Z[name](z)
+            value = value + weight * term
+            dz += weight * dz_term
+    return value, dz
 
 
-def _sums(params, x, config):
-    """Eq. 2 summed over the windows of one block."""
+def _equation_2(params, config, weights, x):
+    """Eq. 2 summed over the windows of one block; weights: of the terms of z."""
     filters = filters_for(x)
     h, z, (filter_cache, relu_cache, pool_cache) = _code_forward(params, x, config)
     x_hat, decode_cache = filters.decode_forward(h, params["W_d"])
 
     reconstruction, dx_hat = losses.reconstruction(x_hat, x)
     sparsity, dh_sparsity = losses.sparsity(h)
-    slowness, dz_slowness = _term(losses.slowness, z, config.beta)
-    group_sparsity, dz_group_sparsity = _term(losses.sparsity, z, config.group_sparsity)
-    acceleration, dz_acceleration = _term(losses.acceleration, z, config.acceleration)
-    loss = reconstruction + config.alpha * sparsity + config.beta * slowness
-    loss += config.group_sparsity * group_sparsity + config.acceleration * acceleration
+    of_z, dz = _of_z(z, weights)
+    loss = reconstruction + config.alpha * sparsity + of_z
 
     dh_reconstruction, dW_d = filters.decode_backward(dx_hat, decode_cache)
-    dz = config.beta * dz_slowness + config.group_sparsity * dz_group_sparsity + config.acceleration * dz_acceleration
     dh = dh_reconstruction + config.alpha * dh_sparsity + l2_pool_backward(dz, pool_cache)
     da = relu_backward(dh, relu_cache)
     dW_e, db_e = filters.backward(da, filter_cache)
@@ -158,14 +182,14 @@ def loss_and_gradients(params, x, config, done=1.0):
     sum over tau of (|W_d h_tau - x_tau|^2 + alpha |h_tau|_1) + beta sum_i |z_t,i - z_t',i|, mean over the N pairs.
     group_sparsity weighs sum over tau, i of z_tau,i; acceleration sum_i |z_t+1,i - 2 z_t,i + z_t-1,i| of N triplets.
     done: the share of a training that lies behind, while the weights of z rise. ValueError for frames that do not fit
-    the filters, no whole number of windows, NaN or Inf.
+    the filters, no whole number of windows, NaN, Inf, or squares that float32 cannot hold.
     """
     _require_frames(params, x)
     require(0 <= done <= 1, f"done is a share of the training, between 0 and 1, not {done}")
     share = min(1.0, float(done) / config.rise) if config.rise else 1.0
-    now = replace(config, **{name: share * getattr(config, name) for name in OF_Z})
+    weights = {name: share * getattr(config, name) for name in TERMS_OF_Z}
     blocks = _windows_in_blocks(x, params["W_e"], config.T)
-    return mean_over_blocks(lambda block: _sums(params, block, now), blocks, len(x) // config.T)
+    return mean_over_blocks(partial(_equation_2, params, config, weights), blocks, len(x) // config.T)
 
 
 def statistics(params, x, config):

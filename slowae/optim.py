@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slowae.backend import array_module
-from slowae.checks import require
-from slowae.layers import safe_scale
+from slowae.checks import require_alike
 
 
 def _rate_of(name, rate, bias_rate):
@@ -22,14 +21,6 @@ def _rate_of(name, rate, bias_rate):
     return rate * bias_rate if name.startswith("b_") else rate
 
 
-def _require_sane(params, grads, rate, momentum, bias_rate):
-    require(0 <= rate < float("inf"), f"the learning rate must be finite and not negative, not {rate}")
-    require(0 <= momentum < 1, f"the momentum must lie between 0 and 1, not {momentum}")
-    require(0 <= bias_rate <= 1, f"the bias_rate must lie between 0 and 1, not {bias_rate}")
-    for name, grad in grads.items():
-        require(grad.shape == params[name].shape, f"{name} {params[name].shape} has a gradient of shape {grad.shape}")
-
-
 def init_velocity(params):
     """One zero array for each parameter."""
     return {name: array_module(value).zeros_like(value) for name, value in params.items()}
@@ -37,8 +28,8 @@ def init_velocity(params):
 
 def sgd(params, grads, velocity, rate, momentum=0.9, bias_rate=1.0):
     """v = momentum v - rate dL/dp, p = p + v. In place: params and velocity change."""
-    _require_sane(params, grads, rate, momentum, bias_rate)
     for name, grad in grads.items():
+        require_alike(parameter=params[name], gradient=grad)
         velocity[name] *= momentum
         velocity[name] -= _rate_of(name, rate, bias_rate) * grad
         params[name] += velocity[name]
@@ -53,10 +44,10 @@ def init_moments(params):
 
 def adam(params, grads, moments, rate, momentum=0.9, bias_rate=1.0, decay=0.999, epsilon=1e-8):
     """p = p - rate m / (sqrt(v) + epsilon), m and v unbiased running means of g and g^2 (Kingma, Ba 2015). In place."""
-    _require_sane(params, grads, rate, momentum, bias_rate)
     moments["steps"] += 1
     steps = moments["steps"]
     for name, grad in grads.items():
+        require_alike(parameter=params[name], gradient=grad)
         first, second = moments[f"first/{name}"], moments[f"second/{name}"]
         first *= momentum
         first += (1 - momentum) * grad
@@ -83,6 +74,5 @@ def project(params):
     Without the second, at alpha = 0, the biases rise until every unit is always on, and slowness is free again.
     """
     W_d = params["W_d"]
-    W_d /= safe_scale(W_d)  # or the squares of a step gone wrong overflow, and its atoms become 0
     W_d /= array_module(W_d).sqrt((W_d * W_d).sum(tuple(range(W_d.ndim - 1))))
     params["b_e"].clip(None, 0, out=params["b_e"])

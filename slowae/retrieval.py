@@ -1,22 +1,14 @@
-"""What a representation is worth: nearest neighbours, precision and recall, the temporal coherence of Section 5.
+"""Nearest neighbours by cosine, and the tasks of Section 5: frames of one scene, images of one class.
 
-Query: the middle frame of each scene. Gallery: all other frames. Similarity: cosine. The measures, each cut at k = 40.
-The paper's area under mean precision over mean recall has no anchor at recall 0: what the first neighbour finds counts
-nothing, and perfect retrieval does not score 1. Mean average precision, sum_k hit_k P_k / min(n - 1, 40), does:
-"map" over queries, where a film of many scenes rules; "map_by_group" over the means of each film.
+Query: the middle frame of each scene. Gallery: all other frames.
 """
-
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from slowae.backend import array_module, to_device, to_host
 from slowae.blocks import map_blocks
 from slowae.checks import require
-
-K = 40
-MEASURES = "map", "map_by_group", "auc"
+from slowae.scores import K, Retrieval, area, share_ties
 
 
 def unit_rows(codes):
@@ -46,111 +38,28 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
     """The k nearest by cosine: queries (Q, ...), gallery (G, ...) -> indices (Q, k), nearest first.
 
     Equal similarities go by index; but those of equal codes may differ in the last bit, by the order in which a product
-    adds up. exclude (Q,): for each query one index of the gallery, itself. In blocks of `block` x `block` similarities
-    (1024 on the host, 8192 on a GPU) with a running top k. progress wraps the list of gallery blocks, say tqdm.
+    adds up. exclude (Q,): for each query one index of the gallery, itself. In blocks of `block` queries (256 on the
+    host, 1024 on a GPU) with all of the gallery; progress wraps the list of blocks, say tqdm.
     ValueError if k is more than the gallery offers, or codes hold NaN or Inf.
     """
     offered = len(gallery) - (exclude is not None)
     require(1 <= k <= offered, f"{k} neighbours were asked of a gallery of {offered}")
     require(queries.shape[1:] == gallery.shape[1:], f"queries {queries.shape} do not fit the gallery {gallery.shape}")
-    if exclude is not None:
-        require(len(exclude) == len(queries), f"{len(queries)} queries, but {len(exclude)} indices to exclude")
-        inside = bool(((exclude >= 0) & (exclude < len(gallery))).all())
-        require(inside, f"indices to exclude must lie between 0 and {len(gallery) - 1}")
     xp = array_module(gallery)
-    block = block or (1024 if xp is np else 8192)
+    block = block or (256 if xp is np else 1024)
 
     def rows(name, codes, few=256):  # few: they stay in cache, pass after pass
         require(bool(xp.isfinite(codes).all()), f"the {name} codes hold NaN or Inf")
         return xp.concatenate(map_blocks(lambda i: unit_rows(codes[i : i + few]), range(0, len(codes), few)))
 
-    queries, Q = -rows("query", queries), range(0, len(queries), block)  # the nearest have the smallest product
-    none = xp.full_like(queries, xp.inf, shape=(len(queries), k)), xp.zeros((len(queries), k), np.int64)
-    best = [[array[q : q + block] for array in none] for q in Q]
-    for start in progress(range(0, len(gallery), block)):
-        part = rows("gallery", gallery[start : start + block])
-
-        def closer(found, start=start, part=part):
-            q, (distance, index) = found
-            # What was found before stands first: its indices are lower, so ties still go by index.
-            distance = xp.concatenate([distance, queries[q : q + block] @ part.T], 1)
-            if exclude is not None:
-                column = exclude[q : q + block] - start + k
-                here = ((column >= k) & (column < distance.shape[1])).nonzero()[0]
-                distance[here, column[here]] = xp.inf
-            columns = _nearest(distance, k)
-            before = xp.take_along_axis(index, columns.clip(None, k - 1), 1)
-            return xp.take_along_axis(distance, columns, 1), xp.where(columns < k, before, start - k + columns)
-
-        best = map_blocks(closer, zip(Q, best, strict=True))
-    return xp.concatenate([index for _, index in best])
-
-
-def area(precision, recall):
-    """Trapezoid under precision over recall, both (..., k) -> (...): the paper's temporal coherence."""
-    return np.trapezoid(precision, recall, axis=-1)
-
-
-@lru_cache(maxsize=1)  # rows and measures of one task ask for the same
-def _drawn(groups, draws, seed):
-    """How often each group was drawn, of as many as there are, in each drawing (draws, groups)."""
-    return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), draws)
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """found (Q, K): relevant frames among the k nearest, cumulative; group (Q,), what the bootstrap resamples.
-
-    relevant (Q,): how many there are to find. None where they outnumber k by far, as the images of a class do: recall
-    is then k / 40.
-    """
-
-    found: np.ndarray
-    relevant: np.ndarray | None
-    group: np.ndarray
-
-    def curves(self, weights=None):
-        """P_k, R_k, means over queries (K,), or with weights (..., Q)."""
-        weights = np.ones(len(self.found)) if weights is None else weights
-        weights = weights / weights.sum(-1, keepdims=True)
-        k = np.arange(1, self.found.shape[1] + 1)
-        precision = weights @ (self.found / k)
-        if self.relevant is None:
-            return precision, np.broadcast_to(k / K, precision.shape)
-        return precision, weights @ (self.found / self.relevant[:, None])
-
-    @property
-    def average_precision(self):
-        """AP of each query (Q,)."""
-        k = np.arange(1, self.found.shape[1] + 1)
-        hit = np.diff(self.found, axis=1, prepend=0)
-        return (hit * self.found / k).sum(1) / (K if self.relevant is None else np.minimum(self.relevant, K))
-
-    def measure(self, name, weights=None):
-        """One of MEASURES; with weights (..., Q) of each drawing."""
-        require(name in MEASURES, f"the measure must be one of {', '.join(MEASURES)}, not {name!r}")
-        if name == "auc":
-            return area(*self.curves(weights))
-        weights = np.ones(len(self.found)) if weights is None else weights
-        if name == "map_by_group":
-            _, member = np.unique(self.group, return_inverse=True)
-            weights = weights / np.bincount(member)[member]
-        return weights @ self.average_precision / weights.sum(-1)
-
-    def bootstrap(self, name, draws=2000, seed=0):
-        """The measure in `draws` resamplings of the groups (draws,). The same seed resamples alike, so they pair up."""
-        groups, member = np.unique(self.group, return_inverse=True)
-        return self.measure(name, _drawn(len(groups), draws, seed)[:, member].astype(float))
-
-
-def join(retrievals):
-    """The Retrievals of several folds -> one of all their queries."""
-    relevant = [r.relevant for r in retrievals]
-    return Retrieval(
-        np.concatenate([r.found for r in retrievals]),
-        None if relevant[0] is None else np.concatenate(relevant),
-        np.concatenate([r.group for r in retrievals]),
-    )
+    queries, gallery = -rows("query", queries), rows("gallery", gallery)  # the nearest have the smallest product
+    nearest = []
+    for start in progress(range(0, len(queries), block)):
+        distance = queries[start : start + block] @ gallery.T
+        if exclude is not None:
+            distance[xp.arange(len(distance)), exclude[start : start + block]] = xp.inf
+        nearest.append(_nearest(distance, k))
+    return xp.concatenate(nearest)
 
 
 def middle_frames(scene):
@@ -169,33 +78,47 @@ def _relevant(scene, queries):
     return relevant
 
 
+def _code_numbers(codes):
+    """codes (N, ...) on the host -> a number for each (N,), the same for codes of one direction."""
+    numbers = {}
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in unit_rows(codes)])
+
+
 def temporal_retrieval(codes, scene, group=None, distractors=None):
     """codes (N, ...), scene (N,), group (N,) the video of each frame, for the bootstrap -> Retrieval.
 
-    distractors (M, ...): codes of other scenes' frames, which make the gallery larger.
+    Frames of equal codes share their ranks, and a query whose code is 0 ranks all frames alike: such codes score what
+    chance does, however near in time the frames stand. distractors (M, ...): codes of other scenes' frames, which make
+    the gallery larger.
     """
     _, scene = np.unique(scene, return_inverse=True)  # from 0 on: the number -1 is free for distractors
     require(len(codes) == len(scene) >= 2, f"{len(codes)} codes, but {len(scene)} scene numbers; 2 or more are needed")
     group = scene if group is None else np.asarray(group)
-    require(len(group) == len(scene), f"{len(codes)} codes, but {len(group)} group numbers")
     queries = middle_frames(scene)
     relevant = _relevant(scene, queries)
-    gallery, everyone = to_device(codes), scene
+    gallery, everyone = codes, scene
     if distractors is not None:
-        gallery = to_device(np.concatenate([codes, distractors]))
+        gallery = np.concatenate([codes, distractors])
         everyone = np.concatenate([scene, np.full(len(distractors), -1)])
-    found = to_host(neighbours(gallery[queries], gallery, min(K, len(gallery) - 1), to_device(queries)))
-    hits = (everyone[found] == scene[queries, None]).cumsum(1)
-    # A gallery of fewer than K frames has been searched to its end.
-    return Retrieval(np.pad(hits, ((0, 0), (0, K - hits.shape[1])), mode="edge"), relevant, group[queries])
+    there = to_device(gallery)
+    nearest = to_host(neighbours(there[queries], there, min(K, len(gallery) - 1), to_device(queries)))
+    numbers, found, gain = _code_numbers(gallery), [], []
+    for query, ranked in zip(queries, nearest, strict=True):
+        code = numbers if gallery[query].any() else np.zeros_like(numbers)
+        others = np.arange(len(gallery)) != query
+        sizes = np.bincount(code[others], minlength=code.max() + 1)
+        right = np.bincount(code[others & (everyone == scene[query])], minlength=code.max() + 1)
+        tied = np.array(list(dict.fromkeys(code[ranked].tolist())))  # nearest first
+        for part, row in zip((found, gain), share_ties(sizes[tied], right[tied]), strict=True):
+            part.append(row)
+    return Retrieval(np.array(found), relevant, group[queries], np.array(gain))
 
 
 def class_retrieval(queries, labels, gallery, gallery_labels, progress=iter):
     """Codes and labels (Q, ...), (Q,) and (G, ...), (G,) -> Retrieval: right is what has the query's label."""
-    require(len(queries) == len(labels), f"{len(queries)} queries, but {len(labels)} labels")
     require(len(gallery) == len(gallery_labels), f"a gallery of {len(gallery)}, but {len(gallery_labels)} labels")
-    found = to_host(neighbours(to_device(queries), to_device(gallery), progress=progress))
-    return Retrieval((gallery_labels[found] == labels[:, None]).cumsum(1), None, np.arange(len(labels)))
+    nearest = to_host(neighbours(to_device(queries), to_device(gallery), progress=progress))
+    return Retrieval((gallery_labels[nearest] == labels[:, None]).cumsum(1), None, np.arange(len(labels)))
 
 
 def oracle_retrieval(scene, group=None):

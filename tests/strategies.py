@@ -26,3 +26,12 @@ def off_zero(rng, shape, least=0.1):
     """Normal numbers pushed away from 0 by `least`, where |.|, max and the root have their kinks."""
     values = rng.standard_normal(shape)
     return values + least * np.sign(values)
+
+
+def codes(rng, shape=(6, 4)):
+    """Codes of 6 frames, three pairs or two triplets, off the kinks of |z|, |z_t - z_t'| and |z_t+1 - 2 z_t + z_t-1|.
+
+    They are multiples of 0.1, moved by 0.02 + 0.003 i^2 in frame i, of which no such sum is a multiple of 0.1.
+    """
+    moved = 0.02 + 0.003 * np.arange(6.0) ** 2
+    return np.round(rng.standard_normal(shape), 1) + moved.reshape(6, *[1] * (len(shape) - 1))

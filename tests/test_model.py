@@ -1,5 +1,7 @@
 """Eq. 2 as a whole: finite differences, the loop-written loss, blocks, both convolutions, the degeneracy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from test_conv import conv_by_loop
 
-from slowae import blocks, conv, conv_fourier, losses, model
+from slowae import blocks, conv, conv_fourier, model
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.model import Config, encode, init_params, loss_and_gradients, statistics
@@ -15,8 +17,7 @@ from slowae.model import Config, encode, init_params, loss_and_gradients, statis
 weights = st.sampled_from([0.0, 0.3, 2.0])
 CONV, LINEAR = (3, 3, 2, 8), (6, 8)
 BOTH = pytest.mark.parametrize("shape", [CONV, LINEAR], ids=["frames", "patches"])
-
-
+TERMS = pytest.mark.parametrize("term", model.TERMS_OF_Z)
 TRIPLETS = {"beta": 0.0, "acceleration": 1.1}
 
 
@@ -33,23 +34,30 @@ def settings(shape, alpha=0.7, beta=1.3, **options):
     return Config(alpha, beta, group=4, size=2 if len(shape) == 4 else 1, **options)
 
 
+def of_z(weights):
+    """Weights of some terms of z -> of all: 0 for the others."""
+    return dict.fromkeys(model.TERMS_OF_Z, 0.0) | weights
+
+
 def evaluate(params, x, config, done=1.0):
     """loss_and_gradients on the chosen backend -> loss, gradients on the host."""
     loss, grads = loss_and_gradients(to_device(params), to_device(x), config, done)
     return float(loss), to_host(grads)
 
 
-def assert_close(found, expected, rtol=1e-10):
-    assert found[0] == pytest.approx(expected[0], rel=rtol)
+def assert_close(result, expected, rtol=1e-10):
+    assert result[0] == pytest.approx(expected[0], rel=rtol)
     for name, value in expected[1].items():
-        np.testing.assert_allclose(found[1][name], value, rtol, rtol * np.abs(value).max(), err_msg=name)
+        np.testing.assert_allclose(result[1][name], value, rtol, rtol * np.abs(value).max(), err_msg=name)
 
 
 @BOTH
-@given(weights, st.sampled_from(["beta", "acceleration"]), weights, weights, seeds)
-def test_gradients_of_the_whole(shape, alpha, change, weight, group_sparsity, seed):
-    of_z = {"beta": 0.0, change: weight, "group_sparsity": group_sparsity}
-    params, x, config = problem(seed, shape, alpha=alpha, **of_z)
+@TERMS
+@given(weights, weights, st.sampled_from([*model.TERMS_OF_Z]), weights, seeds)
+def test_gradients_of_the_whole(shape, term, alpha, weight, other, other_weight, seed):
+    chosen = of_z({other: other_weight, term: weight})
+    assume(not (chosen["beta"] and chosen["acceleration"]))  # of other windows
+    params, x, config = problem(seed, shape, alpha=alpha, **chosen)
     a = model.filters_for(x).forward(x, params["W_e"], params["b_e"])[0]
     z = encode(params, x, config)
     # Off the kinks: nothing within reach of the finite step. Equal z are silent groups, where all is flat.
@@ -86,13 +94,13 @@ def test_the_loss_is_eq_2(seed):
     assert evaluate(params, x, config)[0] == pytest.approx(loss_by_loop(params, x, config), rel=1e-10)
 
 
-@pytest.mark.parametrize(("term", "weight"), [("sparsity", "alpha"), ("slowness", "beta")])
-def test_the_terms_are_those_of_losses(term, weight, monkeypatch):
-    """Doubled there, a term weighs twice as much here: lessons put a student's own in its place."""
-    original, (params, x, config) = getattr(losses, term), problem(0, CONV)
-    twice = evaluate(params, x, settings(CONV, **{weight: 2 * getattr(config, weight)}))
-    monkeypatch.setattr(losses, term, lambda h: tuple(2 * part for part in original(h)))
-    assert_close(evaluate(params, x, config), twice)
+@TERMS
+def test_a_term_of_z_adds_its_weight_times_its_value(term):
+    params, x, config = problem(0, CONV, **of_z({term: 0.6}))
+    without = evaluate(params, x, replace(config, **{term: 1e-300}))  # 0 might ask for other windows
+    z, windows = encode(to_device(params), to_device(x), config), len(x) // config.T
+    value = float(model.TERMS_OF_Z[term](z)[0]) / windows
+    assert value > 0 and evaluate(params, x, config)[0] - without[0] == pytest.approx(0.6 * value)
 
 
 def test_both_convolutions_give_the_same_eq_2(monkeypatch):
@@ -106,20 +114,27 @@ def test_both_convolutions_give_the_same_eq_2(monkeypatch):
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9, atol=1e-12)
 
 
-def test_the_data_chooses_the_convolution(monkeypatch):
-    assert model.filters_for(np.zeros((2, 4, 4, 3))).decode_forward is conv_fourier.decode_forward
+def test_the_data_and_one_word_choose_the_convolution(monkeypatch):
+    x = np.zeros((2, 4, 4, 3))
+    for word, by in (("", conv_fourier), ("fourier", conv_fourier), ("plain", conv)):
+        monkeypatch.setenv("SLOWAE_CONV", word)
+        assert model.filters_for(x).decode_forward is by.decode_forward
+    monkeypatch.setenv("SLOWAE_CONV", "quick")
+    with pytest.raises(ValueError, match="SLOWAE_CONV must be plain or fourier, not 'quick'"):
+        model.convolution(x)
+    monkeypatch.delenv("SLOWAE_CONV")
     monkeypatch.setattr(model, "array_module", lambda x: "cupy")
-    assert model.filters_for(np.zeros((2, 4, 4, 3))).decode_forward is conv.decode_forward
+    assert model.filters_for(x).decode_forward is conv.decode_forward
 
 
 @pytest.mark.parametrize(
     ("rise", "done", "share"), [(0, 0, 1), (0.5, 0, 0), (0.5, 0.125, 0.25), (0.5, 0.9, 1), (1, 0.75, 0.75)]
 )
-@pytest.mark.parametrize("of_z", [{"beta": 1.3, "group_sparsity": 0.6}, TRIPLETS])
-def test_the_weights_of_z_rise_in_a_line(rise, done, share, of_z):
-    params, x, config = problem(0, LINEAR, rise=rise, **of_z)
-    reached = {name: max(share, 1e-300) * weight for name, weight in of_z.items()}  # 0 would ask for pairs
-    assert_close(evaluate(params, x, config, done), evaluate(params, x, settings(LINEAR, **reached)))
+@TERMS
+def test_the_weights_of_z_rise_in_a_line(term, rise, done, share):
+    params, x, config = problem(0, LINEAR, rise=rise, **of_z({term: 1.3}))
+    reached = replace(config, rise=0.0, **{term: max(share, 1e-300) * 1.3})  # 0 might ask for other windows
+    assert_close(evaluate(params, x, config, done), evaluate(params, x, reached))
 
 
 def test_group_sparsity_and_acceleration_by_hand():
@@ -146,9 +161,9 @@ def test_group_sparsity_and_acceleration_by_hand():
 
 
 @BOTH
-@pytest.mark.parametrize(("windows", "of_z"), [(5, {}), (4, TRIPLETS)])
-def test_blocks_and_threads_change_nothing_but_rounding(shape, windows, of_z, monkeypatch):
-    params, x, config = problem(0, shape, windows, **of_z)
+@pytest.mark.parametrize(("windows", "weights"), [(5, {}), (4, TRIPLETS)])
+def test_blocks_and_threads_change_nothing_but_rounding(shape, windows, weights, monkeypatch):
+    params, x, config = problem(0, shape, windows, **weights)
     results = []
     for per_block in (2, 4, 6, 100):
         monkeypatch.setattr(blocks, "frames_per_block", lambda x, W, n=per_block: n)
@@ -206,25 +221,46 @@ def test_init_reconstructs_from_the_start(shape, size):
     assert statistics(to_device(params), to_device(x), Config(size=size))["reconstruction"] < 1.3
 
 
+BAD = np.nan, np.inf, 2e15, 1e-16
+
+
 @pytest.mark.parametrize(
     ("x", "complaint"),
     [
         (np.zeros((3, 4, 4, 2)), "pairs"),
-        (np.zeros((0, 4, 4, 2)), "pairs"),
+        (np.zeros((0, 4, 4, 2)), "no frames"),
         (np.zeros((2, 4, 4, 3)), "do not fit"),
         (np.zeros((2, 6)), "do not fit"),
         (np.zeros((2, 4, 4, 2), np.float32), "do not fit"),
-        (np.full((2, 4, 4, 2), np.nan), "NaN or Inf"),
-        (np.full((2, 4, 4, 2), np.inf), "NaN or Inf"),
+        *((np.full((2, 4, 4, 2), bad), f"largest number is {bad:g}, which is NaN, Inf, or") for bad in BAD),
     ],
 )
-def test_bad_frames_get_a_sentence(x, complaint):
+def test_bad_frames_get_a_sentence_where_they_enter(x, complaint):
     params, _, config = problem(0, CONV)
-    with pytest.raises(ValueError, match=complaint):
-        loss_and_gradients(params, x, config)
+    for enter in (loss_and_gradients, statistics, *[encode] * (complaint != "pairs")):
+        with pytest.raises(ValueError, match=complaint.replace("+", r"\+")):
+            enter(params, x, config)
 
 
-@pytest.mark.parametrize("frames", [0, 2, 4])
+@pytest.mark.parametrize("scale", [1e-15, 1e15])
+def test_frames_of_any_size_that_are_taken_give_finite_numbers(scale):
+    params, x, config = problem(0, CONV)
+    params = {name: value.astype(np.float32) for name, value in params.items()}
+    x = (x * scale / np.abs(x).max()).astype(np.float32).clip(-np.float32(scale), np.float32(scale))
+    loss, grads = evaluate({**params, "b_e": 0 * params["b_e"]}, x, config)
+    assert 0 < loss < np.inf and all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
+    assert encode({**params, "b_e": 0 * params["b_e"]}, x, config).max() > 0.01 * scale
+
+
+def test_integers_and_even_filters_are_refused():
+    params, x, config = problem(0, CONV)
+    with pytest.raises(ValueError, match=r"frames .* int64 do not fit"):
+        encode({name: value.astype(int) for name, value in params.items()}, x.astype(int), config)
+    with pytest.raises(ValueError, match="side must be odd, not 2"):
+        encode(init_params(np.random.default_rng(0), (2, 2, 2, 8)), x.astype(np.float32), config)
+
+
+@pytest.mark.parametrize("frames", [2, 4])
 def test_acceleration_asks_for_triplets(frames):
     params, _, config = problem(0, LINEAR, **TRIPLETS)
     with pytest.raises(ValueError, match=f"triplets: all x_t-1, then all x_t, then all x_t.1, not {frames} frames"):
@@ -234,7 +270,8 @@ def test_acceleration_asks_for_triplets(frames):
 def test_weights_of_numpys_do_not_make_float64_of_float32():
     params, x, _ = problem(0, CONV)
     params = {name: value.astype(np.float32) for name, value in params.items()}
-    config = Config(np.float64(0.5), np.float64(2), group=2, rise=np.float64(0.5), group_sparsity=np.float64(1))
+    weights = {name: np.float64(1) for name in model.TERMS_OF_Z if name != "acceleration"}
+    config = Config(np.float64(0.5), group=2, rise=np.float64(0.5), **weights)
     loss, grads = loss_and_gradients(params, x.astype(np.float32), config, np.float64(0.25))
     assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
 
@@ -248,10 +285,12 @@ def test_no_share_of_a_training_is_refused(done):
 @pytest.mark.parametrize(
     "bad",
     [
-        *({"alpha": -1}, {"beta": -0.1}, {"beta": np.nan}, {"group": 0}, {"size": 0}, {"rise": 2}, {"rise": -0.5}),
-        *({"group_sparsity": -2}, {"acceleration": np.inf, "beta": 0.0}, {"acceleration": 0.5}),
+        *({name: bad} for name in ("alpha", *model.TERMS_OF_Z) for bad in (-0.5, np.nan, np.inf)),
+        *({name: 0} for name in ("group", "size", "filters", "side")),
+        *({"side": 4}, {"rise": 2}, {"rise": -0.5}, {"acceleration": 0.5, "beta": 1.0}),
     ],
+    ids=str,
 )
 def test_bad_settings_get_a_sentence(bad):
-    with pytest.raises(ValueError, match=str(next(iter(bad.values())))):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be .*{next(iter(bad.values()))}"):
         Config(**bad)

@@ -1,5 +1,8 @@
 """Retrieval by hand and by loop; the paper's area and its defect, average precision without it; oracle and chance."""
 
+from dataclasses import replace
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +10,10 @@ from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 from strategies import seeds
 
-from slowae import retrieval
+from slowae import retrieval, scores
 from slowae.backend import to_device, to_host
-from slowae.retrieval import class_retrieval, join, neighbours, oracle_retrieval, temporal_retrieval
+from slowae.retrieval import class_retrieval, neighbours, oracle_retrieval, temporal_retrieval
+from slowae.scores import join
 
 lengths = st.lists(st.integers(2, 9), min_size=2, max_size=8)
 
@@ -43,7 +47,7 @@ def test_blocks_find_what_one_full_stable_sort_finds(G, D, block, leave_out, see
     left_out = to_device(exclude) if leave_out else None
     found = neighbours(*device, k, left_out, block, progress=lambda b: seen.extend(b) or b)
     np.testing.assert_array_equal(to_host(found), np.argsort(-similarity, axis=1, kind="stable")[:, :k])
-    assert seen == list(range(0, G, block))
+    assert seen == list(range(0, len(queries), block))
 
 
 @given(st.integers(2, 30), st.integers(2, 8), seeds)
@@ -187,6 +191,42 @@ def test_scenes_are_told_by_numbers_of_any_type_and_by_names(numbers):
     np.testing.assert_array_equal(found.found, expected.found[order])
 
 
+@pytest.mark.parametrize("codes", [np.ones((600, 7), np.float32), np.zeros((600, 7)), np.arange(1, 601)[:, None] * 0.1])
+def test_a_constant_code_scores_what_chance_does(codes):
+    """30 scenes of 20: by index, which goes by time, the query's own scene would come first. Also where lengths differ
+    alone, and products of equal codes differ in the last bit."""
+    scene = runs([20] * 30)
+    result, expected = temporal_retrieval(codes, scene), retrieval.chance(scene)
+    np.testing.assert_allclose(result.average_precision, expected["map"])
+    assert result.measure("auc") == pytest.approx(expected["auc"].mean())
+    crowded = temporal_retrieval(codes, scene, distractors=codes[:50])
+    np.testing.assert_allclose(crowded.average_precision, retrieval.chance(scene, 50)["map"])
+
+
+def test_tied_frames_score_the_mean_of_all_their_orders():
+    """Codes at three angles; the query's own is shared by two frames, one of them right."""
+    angle = np.array([0.0, 0, 0.5, 0, 0.5, 1, 0.5, 1])
+    scene = np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    result = temporal_retrieval(np.stack([np.cos(angle), np.sin(angle)], 1), scene)
+    averages, founds = [], []
+    for first in permutations([True, False]):  # frames 0 (right) and 3
+        for second in permutations([True, False, False]):  # 2 (right), 4, 6
+            found = np.cumsum([*first, *second, False, False])
+            hit = np.diff(found, prepend=0)
+            averages.append((hit * found / np.arange(1, 8)).sum() / 2)
+            founds.append(found)
+    assert result.average_precision[0] == pytest.approx(np.mean(averages))
+    np.testing.assert_allclose(result.found[0, :7], np.mean(founds, 0))
+
+
+def test_codes_without_ties_count_whole_frames():
+    """Equal to the bit: hits and their precision are integers and ratios of integers."""
+    scene = runs([5, 7, 50])
+    result = temporal_retrieval(noisy(scene, 0), scene)
+    np.testing.assert_array_equal(result.found, result.found.astype(int))
+    np.testing.assert_array_equal(result.average_precision, replace(result, gain=None).average_precision)
+
+
 def test_class_retrieval_by_hand():
     """80 images on a quarter circle, nearest first; the right ones are every other. Recall is k / 40."""
     angle = np.linspace(0.1, 1.5, 80)
@@ -224,7 +264,7 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
         counts = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, 300)  # of a, b and c
         for drawn, count in zip(draws[:20], counts, strict=False):
             rows = np.concatenate([np.flatnonzero(found.group == g) for g in np.repeat(list("abc"), count)])
-            some = retrieval.Retrieval(found.found[rows], found.relevant[rows], found.group[rows])
+            some = scores.Retrieval(found.found[rows], found.relevant[rows], found.group[rows])
             assert drawn == pytest.approx(some.measure(name))
         np.testing.assert_array_equal(draws, found.bootstrap(name, draws=300))
         assert draws.std() > 0 and not np.array_equal(draws, found.bootstrap(name, draws=300, seed=1))
@@ -235,6 +275,21 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
     np.testing.assert_allclose(alone.bootstrap("map", draws=20), alone.measure("map"))
 
 
+def test_fewer_than_eight_groups_give_no_interval():
+    draws = np.linspace(0, 1, 2001)
+    assert scores.interval(draws, 7) == [None, None]
+    np.testing.assert_allclose(scores.interval(draws, 8), [0.025, 0.975])
+
+
+def test_some_of_the_queries_are_those_and_no_others():
+    scene = runs([4, 6, 5, 9])
+    result = temporal_retrieval(noisy(scene, 1), scene, np.array(list("abba"))[scene])
+    some = result.only(np.array([1, 3]))
+    assert some.group.tolist() == ["b", "a"] and some.groups == 2 and some.relevant.tolist() == [5, 8]
+    np.testing.assert_array_equal(some.average_precision, result.average_precision[[1, 3]])
+    np.testing.assert_array_equal(some.found, result.found[[1, 3]])
+
+
 # What cannot be
 
 
@@ -243,22 +298,14 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
     [
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 3), "3 neighbours were asked of a gallery of 2"),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 2, np.array([0])), "2 neighbours .* gallery of 1"),
-        (lambda: neighbours(np.ones((2, 2)), np.ones((3, 2)), 1, np.array([0])), "2 queries, but 1 indices"),
-        (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 1, np.array([2])), "exclude must lie between 0 and 1"),
-        (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 1, np.array([-1])), "exclude must lie between 0 and 1"),
-        (
-            lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"),
-            "must be one of map, map_by_group, auc, not 'AUC'",
-        ),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 3)), 1), r"queries \(1, 2\) do not fit the gallery"),
         (lambda: neighbours(np.full((1, 2), np.nan), np.ones((2, 2)), 1), "query codes hold NaN or Inf"),
         (lambda: neighbours(np.ones((1, 2)), np.full((2, 2), np.inf), 1), "gallery codes hold NaN or Inf"),
+        (lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"), "one of map, map_by_group, auc, not 'AUC'"),
         (lambda: temporal_retrieval(np.eye(3), np.array([0, 0, 1])), "at least two frames"),
         (lambda: temporal_retrieval(np.eye(4), np.array([0, 1, 0, 1])), "2 scenes are in 4 runs"),
         (lambda: temporal_retrieval(np.eye(3), np.array([0, 0])), "3 codes, but 2 scene numbers"),
-        (lambda: temporal_retrieval(np.eye(2), np.array([0, 0]), np.zeros(3)), "2 codes, but 3 group numbers"),
         (lambda: temporal_retrieval(np.eye(0), np.zeros(0)), "2 or more are needed"),
-        (lambda: class_retrieval(np.eye(3), np.zeros(2), np.eye(3), np.zeros(3)), "3 queries, but 2 labels"),
         (lambda: class_retrieval(np.eye(3), np.zeros(3), np.eye(3), np.zeros(4)), "gallery of 3, but 4 labels"),
     ],
 )

@@ -18,7 +18,6 @@ from films import shot, write_film
 from slowae import backend, plots
 from slowae.__main__ import main, parse, program
 from slowae.data import whitening
-from slowae.methods import controls
 
 ROOT = Path(__file__).parents[1]
 WORDS = "--video films --steps 3 --batch 2 --rate 1e-4 --epsilon 0.05 --seed 5 --backend numpy --out out".split()
@@ -48,10 +47,8 @@ def write_films(folder, count=6, lengths=(9, 14), first=0):
 @pytest.fixture
 def cheap(monkeypatch):
     """main() in seconds: no eigenvectors, no pictures; and the backend stays as it is."""
-    monkeypatch.setattr(whitening, "fit_whitening", cheap_whitening)
-    monkeypatch.setattr(controls, "fit_whitening", cheap_whitening)
-    monkeypatch.setattr(controls, "principal_axes", lambda frames: (frames,))
-    monkeypatch.setattr(controls, "whitening", cheap_whitening)
+    monkeypatch.setattr(whitening, "principal_axes", lambda frames: (frames,))
+    monkeypatch.setattr(whitening, "whitening", cheap_whitening)
     for name in PICTURES:
         monkeypatch.setattr(plots, name, _nothing)
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
@@ -102,7 +99,7 @@ def _die_at(count):
 
 
 if __name__ == "__main__":
-    whitening.fit_whitening = cheap_whitening
+    whitening.principal_axes, whitening.whitening = lambda frames: (frames,), cheap_whitening
     if "PLAIN" in os.environ:
         for name in PICTURES:
             setattr(plots, name, _nothing)

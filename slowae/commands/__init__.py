@@ -3,6 +3,7 @@
 import argparse
 import math
 from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 
 
@@ -19,50 +20,66 @@ def number(kind, least, most):
     return read
 
 
-# Every number of every command: its range, its default and what it is. A command chooses by name, and may give another
-# default.
+# Every number of every command: its range, and what it is. Its default stands in a dataclass of what it sets.
 OPTIONS = {
-    "fps": (float, 1e-3, 1e4, 6.0, "frames a second that count as adjacent"),
-    "tiles": (int, 1, 64, None, "N x N windows of 32 x 32 a frame; by default 4 if the video is short, else 1"),
-    "folds": (int, 1, 100, 1, "parts by video, each tested once"),
-    "seeds": (int, 1, 100, 1, "trainings of each row, from --seed on"),
-    "distractors": (int, 0, 10**7, 0, "frames of the training films that make a second, larger gallery"),
-    "steps": (int, 1, 10**9, 3000, "of each training; ConvNets take epochs"),
-    "batch": (int, 1, 10**6, 8, "pairs a step"),
-    "rate": (float, 1e-12, 1e6, 1e-3, "learning rate"),
-    "bias-rate": (float, 0, 1, 0.03, "biases learn so much slower than filters"),
-    "alpha": (float, 0, 1e6, 3.0, "weight of sparsity"),
-    "beta": (float, 0, 1e6, 12.0, "weight of slowness"),
-    "alpha2": (float, 0, 1e6, 1.0, "weight of sparsity in layer 2"),
-    "beta2": (float, 0, 1e6, 4.0, "weight of slowness in layer 2"),
-    "beta-sparse": (float, 0, 1e6, 4.0, "weight of slowness in the second run"),
-    "rise": (float, 0, 1, 0.25, "share of a training over which beta rises from 0"),
-    "epsilon": (float, 0, 1e6, 0.3, "of ZCA, in mean eigenvalues"),
-    "epochs": (int, 1, 10**4, 20, "of the ConvNet with all labels"),
-    "labels": (int, 1, 10**6, 1000, "of CIFAR-10 that rows with few labels are told"),
-    "grid-steps": (int, 1, 10**9, 800, "for each cell of alpha x beta"),
-    "pairs": (int, 50, 10**8, 85000, "pairs of patches to extract"),
-    "step": (int, 1, 18, 1, "degrees between views"),
-    "held-out": (float, 1e-3, 0.99, 0.2, "share of views kept from training"),
-    "patch": (int, 1, 90, 1, "hold out squares of N x N views"),
-    "hidden": (int, 1, 10**5, 200, "hidden units"),
-    "margin": (float, 1e-6, 1e6, 2.0, "m of Eq. 1, in units of z"),
-    "near": (int, 1, 10**6, 100, "near pairs a step"),
-    "far": (int, 1, 10**4, 2, "far pairs for each near one"),
-    "seed": (int, 0, 2**63, 0, "of every random choice"),
+    "fps": (float, 1e-3, 1e4, "frames a second that count as adjacent"),
+    "tiles": (int, 1, 64, "N x N windows of 32 x 32 a frame; by default 4 if the video is short, else 1"),
+    "folds": (int, 1, 100, "parts by video, each tested once"),
+    "seeds": (int, 1, 100, "trainings of each row, from --seed on"),
+    "distractors": (int, 0, 10**7, "frames of the training films that make a second, larger gallery"),
+    "steps": (int, 1, 10**9, "of each training; ConvNets take epochs"),
+    "batch": (int, 1, 10**6, "pairs a step"),
+    "rate": (float, 1e-12, 1e6, "learning rate"),
+    "bias-rate": (float, 0, 1, "how many times as fast as filters biases learn"),
+    "alpha": (float, 0, 1e6, "weight of sparsity"),
+    "beta": (float, 0, 1e6, "weight of slowness"),
+    "filters": (int, 1, 10**5, "number of filters"),
+    "alpha2": (float, 0, 1e6, "weight of sparsity in layer 2"),
+    "beta2": (float, 0, 1e6, "weight of slowness in layer 2"),
+    "filters2": (int, 1, 10**5, "number of filters in layer 2"),
+    "beta-sparse": (float, 0, 1e6, "weight of slowness in the second run"),
+    "rise": (float, 0, 1, "share of a training over which beta rises from 0"),
+    "epsilon": (float, 0, 1e6, "of ZCA, in mean eigenvalues"),
+    "epochs": (int, 1, 10**4, "of the ConvNet with all labels"),
+    "labels": (int, 1, 10**6, "of CIFAR-10 that rows with few labels learn from"),
+    "grid-steps": (int, 1, 10**9, "for each cell of alpha x beta"),
+    "pairs": (int, 50, 10**8, "pairs of patches to extract"),
+    "step": (int, 1, 18, "degrees between views"),
+    "held-out": (float, 1e-3, 0.99, "share of views kept from training"),
+    "patch": (int, 1, 90, "hold out squares of N x N views"),
+    "hidden": (int, 1, 10**5, "hidden units"),
+    "margin": (float, 1e-6, 1e6, "m of Eq. 1, in units of z"),
+    "near": (int, 1, 10**6, "near pairs a step"),
+    "far": (int, 1, 10**4, "far pairs for each near one"),
+    "seed": (int, 0, 2**63, "of every random choice"),
 }
 
 
-def add_options(parser, names, **defaults):
-    """Add options by name, "fps steps", in the ranges that they have everywhere; "video" is a path."""
+def add_options(parser, names, defaults=None):
+    """Add options by name, "fps steps"; "video" is a path. `args` has those that were given, and no others.
+
+    defaults: a dict or dataclass that --help shows; `said` puts what was given in its place.
+    """
+    shown = defaults if isinstance(defaults, dict) else vars(defaults or argparse.Namespace())
     for name in names.split():
         if name == "video":
-            parser.add_argument("--video", type=Path, help="a video file, or a folder (default: clips that come along)")
+            text = "a video file, or a folder (default: clips that come along)"
+            parser.add_argument("--video", type=Path, default=argparse.SUPPRESS, help=text)
             continue
-        kind, least, most, default, what = OPTIONS[name]
-        told = what if default is None else f"{what} (%(default)s)"
-        parser.add_argument(f"--{name}", type=number(kind, least, most), default=default, help=told)
-    parser.set_defaults(**defaults)
+        kind, least, most, text = OPTIONS[name]
+        default = shown.get(name.replace("-", "_"))
+        text += "" if default is None else f" ({default})"
+        parser.add_argument(f"--{name}", type=number(kind, least, most), default=argparse.SUPPRESS, help=text)
+
+
+def given(args, names):
+    """{name: value} of the options among `names` that were given."""
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
+
+
+def said(args, settings):
+    """A dataclass of settings -> the same with the options that were given in place of its own."""
+    return replace(settings, **given(args, [field.name for field in fields(settings) if field.init]))
 
 
 def say(*lines):

@@ -1,4 +1,4 @@
-"""Figures 3 to 7: `compare` with every row, on the corpus of `fetch` and CIFAR-10, and the map of alpha x beta."""
+"""Figures 4 to 7: `compare` with every row, on the corpus of `fetch` and CIFAR-10, and the map of alpha x beta."""
 
 from dataclasses import replace
 from itertools import product
@@ -7,12 +7,24 @@ import numpy as np
 
 from slowae import files, plots, table
 from slowae.checks import require
-from slowae.commands import add_options, compare, say
+from slowae.commands import add_options, compare, given, say
 from slowae.data import sources
 from slowae.methods import METHODS
 from slowae.methods.validation import validate
 from slowae.plots import paper as figures
 
+SETTINGS = compare.Settings(
+    methods=tuple(METHODS),
+    classes=True,
+    tiles=1,
+    folds=4,
+    seeds=3,
+    distractors=6000,
+    epsilon=1.0,
+    training={"rate": 2e-3},
+    rows={"beta2": 1.0, "epochs": 8},
+)
+GRID = {"grid_steps": 800}
 ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)
 # Published: temporal AUC, class AUC; the supervised ones are read off Figure 7.
 PUBLISHED = {
@@ -26,76 +38,86 @@ PUBLISHED = {
 
 
 def add_arguments(parser):
-    compare.add_arguments(
-        parser, tiles=1, folds=4, distractors=6000, seeds=3, rate=2e-3, epsilon=1.0, beta2=1.0, epochs=8
-    )
-    parser.set_defaults(methods=list(METHODS), classes=True)
-    add_options(parser, "grid-steps")
+    compare.add_arguments(parser, SETTINGS)
+    add_options(parser, "grid-steps", GRID)
 
 
-def overview(found):
+def overview(results):
     """results.json -> the one table: how near, how many times pixels, and what it took.
 
     Published values only as ratios to pixels, in brackets: absolute ones depend on the scenes.
     """
-    times = "x pixels (published)"
-    lines = [["representation", "temporal AUC, 95 %", times, "class AUC, 95 %", times, "alike", "seconds", "numbers"]]
-    for name, row in found["rows"].items():
-        cells = [row["title"]]
-        for which, task in enumerate(("temporal", "class")):
-            ours, pixels = row.get(f"{task}_auc"), found["rows"].get("pixels", {}).get(f"{task}_auc")
-            known = f" ({PUBLISHED[name][which] / PUBLISHED['pixels'][which]:.2f})" if name in PUBLISHED else ""
-            cells += [
-                "" if ours is None else f"{table.number(ours)} ({table.between(row[f'{task}_auc_95'])})",
-                f"{ours / pixels:.2f}{known}" if ours is not None and pixels else "",
-            ]
-        learned = row["parameters"] > 0
-        costs = [f"{row['seconds']:.0f}", f"{row['parameters']:,}"] if learned else ["", ""]
-        lines.append([*cells, table.alike(row), *costs])
-    return table.markdown(lines)
+    rows = results["rows"]
+    columns = [["representation", *(row["title"] for row in rows.values())]]
+    for measure, task in (("map", "moving"), ("map", "temporal"), ("auc", "temporal"), ("auc", "class")):
+        pixels = table.score(results, "pixels", task, measure)
+        values, times = [f"{table.NAMES[measure]}, {table.TASKS[task]}"], ["x pixels (published)"]
+        for name in rows:
+            record = table.score(results, name, task, measure)
+            interval = table.between(record) if record else ""
+            values.append(table.number(record and record["value"]) + (f" ({interval})" if interval else ""))
+            ratio = f"{record['value'] / pixels['value']:.2f}" if record and pixels else ""
+            if name in PUBLISHED:
+                ours, theirs = (PUBLISHED[row][task == "class"] for row in (name, "pixels"))
+                ratio += f" ({ours / theirs:.2f})"
+            times.append(ratio)
+        columns += [values, times] if measure == "auc" else [values]
+    learned = [row if "learned" in row else None for row in rows.values()]
+    columns.append(["alike", *map(table.alike, rows.values())])
+    columns.append(["seconds", *(f"{row['seconds']:.0f}" if row else "" for row in learned)])
+    columns.append(["numbers", *(f"{row['learned']:,}" if row else "" for row in learned)])
+    return table.markdown(columns)
 
 
-def standing(found):
+def standing(results):
     """results.json -> the picture of who stands where, beside pixels."""
-    rows, differences = found["rows"], found["differences"]
-    apart = {name: differences[f"{name} - pixels"] for name in rows if f"{name} - pixels" in differences}
-    where = {rows[name]["title"]: (d["temporal_map_by_group"], d["class_auc"]) for name, d in apart.items()}
-    return figures.standings(where, {row["title"]: row["kind"] for row in rows.values()})
+    where = {}
+    for name, row in results["rows"].items():
+        records = [table.difference(results, name, "pixels", *of) for of in (("moving", "map"), ("class", "auc"))]
+        if None not in records:
+            where[row["title"]] = [(record["value"], record["low"], record["high"]) for record in records]
+    return figures.standings(where, {row["title"]: row["kind"] for row in results["rows"].values()})
 
 
-def grid(fold, args):
-    """Layer 1 for a few steps at each alpha, beta -> temporal and class AUC on the first fold's validation data."""
-    scores = []
+def grid(fold, settings, steps):
+    """Layer 1 for a few steps at each alpha, beta -> {"alpha", "beta", title: values (alphas, betas)} of temporal and
+    class AUC on the first fold's validation data."""
+    measured = []
+    method, run = METHODS["layer1"], settings.run(steps=steps)
     for alpha, beta in product(ALPHAS, BETAS):
-        config = replace(compare.configurations(args)["layer1"], alpha=alpha, beta=beta)
-        run = compare.make_run(args, args.seed, steps=args.grid_steps, name=f"grid {alpha:g} {beta:g}")
-        params = METHODS["layer1"].fit(fold.data, config, run)
-        scores.append(validate(lambda frames, params=params: METHODS["layer1"].encode(params, frames), fold.data))
-    maps = {}
-    for measure, title in (
-        ("temporal_auc", "temporal AUC, validation videos"),
-        ("class_auc", "class AUC, training images"),
-    ):
-        maps[title] = np.reshape([score[measure] for score in scores], (len(ALPHAS), len(BETAS)))
-    plots.save(figures.grid(ALPHAS, BETAS, maps), args.out / "grid.png")
-    return {"alpha": ALPHAS, "beta": BETAS, **{title: values.tolist() for title, values in maps.items()}}
+        config = replace(run.configs.get("layer1", method.config), alpha=alpha, beta=beta)
+        params = run.fitted("layer1", fold.data, config)
+        measured.append(validate(lambda frames, params=params: method.encode(params, frames), fold.data))
+    maps = {"alpha": ALPHAS, "beta": BETAS}
+    titles = {"temporal_auc": "temporal AUC, validation videos", "class_auc": "class AUC, training images"}
+    for measure, title in titles.items():
+        values = [scores[measure] for scores in measured]
+        maps[title] = np.reshape(values, (len(ALPHAS), len(BETAS))).tolist()
+    return maps
 
 
 def run(args):
-    args.video = (args.video or sources.data_dir() / "video").expanduser()
-    require(
-        args.video.exists(), f"{args.video}: no such file or folder; run python -m slowae fetch first, or give --video"
-    )
-    with files.claim(args.out):
-        found, folds, parted = compare.compare(args)
-        plots.save(figures.diagram(), args.out / "figure3.png")
-        longest = {s.video: s for s in sorted(parted[0][0]["test"], key=lambda s: len(s.sampled))}
-        shown = sorted(longest.values(), key=lambda s: -len(s.sampled))[:6]
-        plots.save(figures.scenes([(s.video, s.sampled) for s in shown]), args.out / "figure4.png")
-        with files.replacing(args.out / "overview.md") as file:
-            file.write((overview(found) + "\n").encode())
-        if args.classes:
-            plots.save(standing(found), args.out / "standings.png")
-            found["grid"] = grid(folds[0], args)
-            files.write_json(args.out / "results.json", found)
-    say(overview(found), f"\nresults.json, the tables and the figures are in {args.out}")
+    settings = compare.settings_of(args, SETTINGS)
+    folder = (settings.video or sources.data_dir() / "video").expanduser()
+    require(folder.exists(), f"{folder}: no such file or folder; run python -m slowae fetch first, or give --video")
+    settings = replace(settings, video=folder)
+    with files.claim(settings.out):
+        results, folds, parted = compare.compare(settings)
+        with files.replacing(settings.out / "overview.md") as file:
+            file.write((overview(results) + "\n").encode())
+        if settings.classes:
+            results["grid"] = grid(folds[0], settings, (GRID | given(args, GRID))["grid_steps"])
+            files.write_json(settings.out / "results.json", results)
+            plots.draw(settings.out / "grid.png", figures.grid, results["grid"])
+            plots.draw(settings.out / "standings.png", standing, results)
+        plots.draw(settings.out / "figure4.png", figures.scenes, longest(parted[0][0]["test"]))
+    say(overview(results), f"\nresults.json, the tables and the figures are in {settings.out}")
+
+
+def longest(scenes):
+    """The longest scene of each of six videos, those of the longest scenes -> [(video, frames), ...]."""
+    of_each = {}
+    for scene in sorted(scenes, key=lambda scene: len(scene.sampled)):
+        of_each[scene.video] = scene
+    several = sorted(of_each.values(), key=lambda scene: -len(scene.sampled))[:6]
+    return [(scene.video, scene.sampled) for scene in several]

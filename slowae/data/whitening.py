@@ -44,8 +44,14 @@ class Whitening:
 
 
 def covariance(rows, count, block):
-    """<r r^T> over `count` rows, of which rows(slice) makes (n, D) float64, `block` at a time -> (D, D)."""
-    return sum((r := rows(slice(i, i + block))).T @ r for i in range(0, count, block)) / count
+    """<r r^T> over `count` rows, of which rows(slice) makes (n, D) float64, `block` at a time -> (D, D).
+
+    ValueError if the rows hold NaN, Inf or numbers whose squares are Inf.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        C = sum((r := rows(slice(i, i + block))).T @ r for i in range(0, count, block)) / count
+    require(np.isfinite(C).all(), "the data to whiten hold NaN or Inf, or numbers too large to be squared")
+    return C
 
 
 def sphere(C, most, least):
@@ -55,7 +61,7 @@ def sphere(C, most, least):
     """
     D = len(C)
     variance, E = eigh(C, subset_by_index=(max(0, D - most), D - 1))
-    require(variance[-1] > 0, "the data to whiten are all the same")
+    require(variance[-1] > 0, "the data to whiten are all the same, or too small to be squared")
     kept = variance > least * variance[-1]
     return E[:, kept] / np.sqrt(variance[kept])
 
@@ -63,18 +69,20 @@ def sphere(C, most, least):
 def principal_axes(frames, block=4096):
     """frames (N, ...) uint8 or float -> mean (D,), eigenvalues (D,) and eigenvectors (D, D) of the covariance, float64.
 
-    ValueError for fewer than two frames, NaN, Inf or constant ones.
+    ValueError for fewer than two frames, NaN, Inf, constant ones, and those whose size is far from that of grey levels.
     """
     require(len(frames) >= 2, f"whitening needs at least two frames, not {len(frames)}")
     flat = frames.reshape(len(frames), -1)
     blocks = [slice(i, i + block) for i in range(0, len(flat), block)]
-    with np.errstate(invalid="ignore"):  # Inf - Inf
+    with np.errstate(invalid="ignore", over="ignore"):  # Inf - Inf
         mean = sum(flat[b].sum(0, dtype=np.float64) for b in blocks) / len(flat)
-    require(np.isfinite(mean).all(), "the frames to whiten hold NaN or Inf")
-    D, E = np.linalg.eigh(covariance(lambda b: flat[b] - mean, len(flat), block))
-    D = D.clip(0)
-    require(D.mean() > 1e-20 * (mean * mean).mean(), "the frames to whiten are all the same")
-    return mean, D, E
+    C = covariance(lambda b: flat[b] - mean, len(flat), block)
+    power, square = np.trace(C) / len(C), (np.minimum(abs(mean), 1e150) ** 2).mean()
+    require(power > 1e-20 * square, "the frames to whiten are all the same")
+    size = f"the frames to whiten vary by {np.sqrt(power):.1g}, which float32 does not hold; scale them to grey levels"
+    require(1e-30 < power < 1e30, size)
+    D, E = np.linalg.eigh(C)
+    return mean, D.clip(0), E
 
 
 def whitening(mean, D, E, epsilon):
@@ -88,18 +96,22 @@ def whitening(mean, D, E, epsilon):
 
 
 def fit_whitening(frames, epsilon):
-    """frames (N, ...) uint8 or float -> Whitening. float64 throughout; ValueError for NaN, Inf or constant frames."""
+    """frames (N, ...) uint8 or float -> Whitening. float64 throughout; ValueError as principal_axes."""
     return whitening(*principal_axes(frames), epsilon)
 
 
-def kept_whitening(folder, frames, epsilon):
-    """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames."""
+def kept_whitening(folder, frames, epsilon, resume=True):
+    """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames, and `resume`.
+
+    None for the folder keeps nothing.
+    """
+    if folder is None:
+        return fit_whitening(frames, epsilon)
 
     def make():
         whiten = fit_whitening(frames, epsilon)
         return {"mean": whiten.mean, "matrix": whiten.matrix}
 
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"
-    arrays = files.cached(path, make)
-    require(set(arrays) == {"mean", "matrix"}, f"{path} is no whitening; delete it and start afresh")
+    arrays = files.cached(path, make, resume)
     return Whitening(arrays["mean"], arrays["matrix"], epsilon)

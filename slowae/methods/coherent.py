@@ -6,6 +6,7 @@ in every step; Mobahi et al. take the three kinds of step in turn. Adjacent fram
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -31,21 +32,20 @@ class Config(convnet.Config):
     far: int = 1
 
     def __post_init__(self):
-        super().__post_init__()
-        counts = self.labels, self.blocks, self.near, self.far
-        require(min(counts) >= 1, f"labels, blocks, near and far must be at least 1: {counts}")
-        require(0 < self.margin < float("inf"), f"the margin must be positive and finite, not {self.margin}")
-        require(0 <= self.weight < float("inf"), f"the weight must be finite and not negative, not {self.weight}")
+        good = 0 < self.margin < inf and 0 <= self.weight < inf
+        require(
+            good, f"the margin must be positive, the weight not negative, both finite: {self.margin}, {self.weight}"
+        )
 
 
-def coherence_and_gradients(params, film, margin):
+def coherence_and_gradients(params, film, config):
     """Blocks of film, each frames x (N, H, W, C), first, second (P,), near (P,) bool as in drlim -> Eq. 1 on h_3, mean
     over blocks, and its gradients keyed as params. A block is normalised by itself."""
 
     def part(block):
         x, *pairs = block
-        logits, cache = convnet.forward(params, x, normalise=True)
-        loss, dh = over_pairs(cache["linear_4"][0], *pairs, margin)
+        logits, cache = convnet.forward(params, x, config.stages, normalise=True)
+        loss, dh = over_pairs(cache["linear_4"][0], *pairs, config.margin)
         return loss, convnet.backward(array_module(x).zeros_like(logits), cache, dh)
 
     return mean_over_blocks(part, film, len(film))
@@ -54,21 +54,22 @@ def coherence_and_gradients(params, film, margin):
 def loss_and_gradients(params, batch, config):
     """batch: images x (N, H, W, C), their labels (N,), blocks of film -> the joint loss, gradients keyed as params."""
     x, labels, film = batch
-    loss, grads = convnet.loss_and_gradients(params, (x, labels))
-    coherence, dcoherence = coherence_and_gradients(params, film, config.margin)
+    loss, grads = convnet.loss_and_gradients(params, (x, labels), config)
+    coherence, dcoherence = coherence_and_gradients(params, film, config)
     return loss + config.weight * coherence, {n: grads[n] + config.weight * dcoherence[n] for n in grads}
 
 
 def fit(data, config, run):
-    """The ConvNet, told the labels of few images, which the run's seed draws, and shown the film's adjacent frames."""
-    count, neighbours = convnet.learned_from(data.images()[0]), data.pairs
+    """The ConvNet, which learns the labels of few images, drawn by the run's seed, and sees the film's pairs."""
+    count = convnet.learned_from(data.images()[0])
     require(config.labels <= count, f"{config.labels} labels were asked of {count} images")
-    told = np.random.default_rng(run.seed).permutation(count)[: config.labels]
+    picks = np.random.default_rng(run.seed).permutation(count)[: config.labels]
     if config.weight == 0:
-        return convnet.fit(data, config, run, told)
+        return convnet.fit(data, config, run, picks)
+    neighbours = data.pairs
 
     def film(rng, whitened):
         blocks = [draw_pairs(rng, neighbours, config) for _ in range(config.blocks)]
         return [(whitened(data.frames[frames]), *map(to_device, pairs)) for frames, *pairs in blocks]
 
-    return convnet.fit(data, config, run, told, film, lambda params, batch: loss_and_gradients(params, batch, config))
+    return convnet.fit(data, config, run, picks, film, loss_and_gradients)

@@ -1,13 +1,12 @@
 """The rows that no claim may do without: pixels, whitened pixels, colours. They learn nothing, or next to nothing."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from slowae import files
 from slowae.checks import require
-from slowae.data.whitening import principal_axes, whitening
+from slowae.data import whitening
 from slowae.methods.validation import validate
 from slowae.methods.whitened import whitened
 
@@ -53,22 +52,18 @@ def fit_zca_tuned(data, config, run):
     require(len(data.validation) > 0, "tuning needs validation scenes, and there are none")
     if config.measure.startswith("class"):
         data.images()
-    else:
-        data = data._replace(labelled=None)  # whose neighbours nobody asks for
 
     def candidates():
-        axes = principal_axes(data.frames)
+        axes = whitening.principal_axes(data.frames)
         for epsilon, centre in product(EPSILONS, (0.0, 1.0)):
-            white, chosen = whitening(*axes, epsilon), {"centre": np.array(centre), "epsilon": np.array(epsilon)}
+            white = whitening.whitening(*axes, epsilon)
+            chosen = {"centre": np.array(centre), "epsilon": np.array(epsilon)}
             yield {"mean": white.mean, "matrix": white.matrix, **chosen}
 
     def score(params):
         return validate(lambda frames: tuned(params, frames), data)[config.measure]
 
-    images = files.checksum(dict(enumerate(data.labelled))) if data.labelled else None
-    return run.kept(
-        {"config": asdict(config), "data": data.checksum, "images": images}, lambda: max(candidates(), key=score)
-    )
+    return run.cached(lambda: max(candidates(), key=score))
 
 
 def tuned(params, frames):

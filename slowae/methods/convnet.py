@@ -4,46 +4,44 @@ Convolve, rectify, L2 pool; again; then 1024 -> hidden, rectify, -> classes, sof
 batch normalisation in layers 2 and 3, which `fold` then builds into the filters.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from slowae import files, layers, losses
+from slowae import layers, losses
 from slowae.backend import to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
 from slowae.checks import require
 from slowae.data.cifar import augment
 from slowae.data.whitening import Whitening
-from slowae.methods.slow_autoencoder import FILTERS, POOLS
-from slowae.methods.whitened import fit_zca_own
+from slowae.methods import slow_autoencoder as eq2
+from slowae.methods.slow_autoencoder import FIRST, SECOND
 from slowae.model import convolution
 
-# Its first two layers as a row of Eq. 2 calls them.
-NAMES = {"below/W_e": "W_1", "below/b_e": "b_1", "W_e": "W_2", "b_e": "b_2"}
+STAGES = FIRST, SECOND
 BLOCK = 32  # images that are normalised together
 
 
 @dataclass(frozen=True)
 class Config:
-    """Passes over the images, images a step, learning rate, hidden units."""
+    """Passes over the images, images a step, learning rate, hidden units; filters and pools of the first two layers."""
 
     epochs: int = 20
     batch: int = 64
     rate: float = 1e-3
     hidden: int = 256
-
-    def __post_init__(self):
-        require(min(self.epochs, self.batch, self.hidden) >= 1, f"epochs, batch and hidden must be at least 1: {self}")
+    stages: tuple = STAGES
 
 
-def init_params(rng, filters=FILTERS, side=32, hidden=256, classes=10):
+def init_params(rng, filters=None, side=32, hidden=256, classes=10, stages=STAGES):
     """Images side x side -> W_1 .. W_4, b_1 .. b_4, float32: each layer's a about of variance 1, the last's smaller.
 
     P numbers of variance 1, half of them rectified away and then L2 pooled, have the mean square P / 2.
     """
-    places = (side // POOLS[0].size // POOLS[1].size) ** 2
-    shapes = [*filters, (places * filters[1][-1] // POOLS[1].group, hidden), (hidden, classes)]
-    squares = [1, *(pool.group * pool.size**2 / 2 for pool in POOLS), 10]
+    filters = filters or eq2.shapes(*stages)
+    places = (side // stages[0].size // stages[1].size) ** 2
+    shapes = [*filters, (places * filters[1][-1] // stages[1].group, hidden), (hidden, classes)]
+    squares = [1, *(stage.group * stage.size**2 / 2 for stage in stages), 10]
     params = {}
     for i, (shape, square) in enumerate(zip(shapes, squares, strict=True), 1):
         deviation = 1 / np.sqrt(square * np.prod(shape[:-1]))
@@ -52,27 +50,20 @@ def init_params(rng, filters=FILTERS, side=32, hidden=256, classes=10):
     return params
 
 
-def _norm_forward(a, b, normalise):
-    return layers.batch_norm_forward(a, b) if normalise else (a, None)
-
-
-def _norm_backward(dout, cache):
-    return layers.batch_norm_backward(dout, cache) if cache else (dout, 0)
-
-
-def forward(params, x, normalise=False):
+def forward(params, x, stages=STAGES, normalise=False):
     """x (N, H, W, C) -> logits (N, classes), cache. normalise: a_2 and a_3 over the N images, as in training."""
     cache, by = {}, convolution(x)
+    norm_forward = layers.batch_norm_forward if normalise else lambda a, b: (a, None)
     a_1, cache["conv_1"] = by.conv_forward(x, params["W_1"], params["b_1"])
     h_1, cache["relu_1"] = layers.relu_forward(a_1)
-    z_1, cache["pool_1"] = layers.l2_pool_forward(h_1, POOLS[0].group, POOLS[0].size)
+    z_1, cache["pool_1"] = layers.l2_pool_forward(h_1, stages[0].group, stages[0].size)
     a_2, cache["conv_2"] = by.conv_forward(z_1, params["W_2"], params["b_2"])
-    a_2, cache["norm_2"] = _norm_forward(a_2, params["b_2"], normalise)
+    a_2, cache["norm_2"] = norm_forward(a_2, params["b_2"])
     h_2, cache["relu_2"] = layers.relu_forward(a_2)
-    z_2, cache["pool_2"] = layers.l2_pool_forward(h_2, POOLS[1].group, POOLS[1].size)
+    z_2, cache["pool_2"] = layers.l2_pool_forward(h_2, stages[1].group, stages[1].size)
     cache["shape"] = z_2.shape
     a_3, cache["linear_3"] = layers.linear_forward(z_2.reshape(len(x), -1), params["W_3"], params["b_3"])
-    a_3, cache["norm_3"] = _norm_forward(a_3, params["b_3"], normalise)
+    a_3, cache["norm_3"] = norm_forward(a_3, params["b_3"])
     h_3, cache["relu_3"] = layers.relu_forward(a_3)
     logits, cache["linear_4"] = layers.linear_forward(h_3, params["W_4"], params["b_4"])
     return logits, cache
@@ -81,11 +72,12 @@ def forward(params, x, normalise=False):
 def backward(dlogits, cache, dh_3=0):
     """dlogits (N, classes) -> the gradients, keyed as params. dh_3 (N, hidden): of what else depends on h_3."""
     by = convolution(dlogits)
+    norm_backward = layers.batch_norm_backward if cache["norm_2"] else lambda dout, _: (dout, 0)
     dh_classes, dW_4, db_4 = layers.linear_backward(dlogits, cache["linear_4"])
-    da_3, dshift_3 = _norm_backward(layers.relu_backward(dh_classes + dh_3, cache["relu_3"]), cache["norm_3"])
+    da_3, dshift_3 = norm_backward(layers.relu_backward(dh_classes + dh_3, cache["relu_3"]), cache["norm_3"])
     dz_2, dW_3, db_3 = layers.linear_backward(da_3, cache["linear_3"])
     dh_2 = layers.l2_pool_backward(dz_2.reshape(cache["shape"]), cache["pool_2"])
-    da_2, dshift_2 = _norm_backward(layers.relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
+    da_2, dshift_2 = norm_backward(layers.relu_backward(dh_2, cache["relu_2"]), cache["norm_2"])
     dz_1, dW_2, db_2 = by.conv_backward(da_2, cache["conv_2"])
     dh_1 = layers.l2_pool_backward(dz_1, cache["pool_1"])
     dW_1, db_1 = by.conv_backward_filters(layers.relu_backward(dh_1, cache["relu_1"]), cache["conv_1"])
@@ -97,7 +89,7 @@ def _blocks(x):
     return [slice(i, i + BLOCK) for i in range(0, len(x), BLOCK)]
 
 
-def loss_and_gradients(params, batch):
+def loss_and_gradients(params, batch, config):
     """batch: x (N, H, W, C), labels (N,) -> softmax cross-entropy, mean over N, and its gradients keyed as params.
 
     Normalised over each BLOCK images.
@@ -106,14 +98,14 @@ def loss_and_gradients(params, batch):
     require(len(x) == len(labels) > 0, f"{len(x)} images, but {len(labels)} labels")
 
     def part(block):
-        logits, cache = forward(params, x[block], normalise=True)
+        logits, cache = forward(params, x[block], config.stages, normalise=True)
         loss, dlogits = losses.cross_entropy(logits, labels[block])
         return loss, backward(dlogits, cache)
 
     return mean_over_blocks(part, _blocks(x), len(x))
 
 
-def fold(params, x):
+def fold(params, x, stages=STAGES):
     """What training learned -> the network that does without normalisation, keyed alike; forward(fold(params, x), ...).
 
     mean, deviation: of a_2 and a_3 over each BLOCK of the images x (N, H, W, C), and then over the blocks:
@@ -121,7 +113,7 @@ def fold(params, x):
     """
 
     def moments(block):
-        cache = forward(params, x[block], normalise=True)[1]
+        cache = forward(params, x[block], stages, normalise=True)[1]
         return *cache["norm_2"][1:], *cache["norm_3"][1:]
 
     parts = zip(*map_blocks(moments, _blocks(x)), strict=True)
@@ -134,9 +126,9 @@ def fold(params, x):
     }
 
 
-def accuracy(params, x, labels):
+def accuracy(params, x, labels, stages=STAGES):
     """The share of images x (N, H, W, C) whose largest logit is that of their label (N,); params folded."""
-    parts = map_blocks(lambda b: (forward(params, x[b])[0].argmax(1) == labels[b]).sum(), _blocks(x))
+    parts = map_blocks(lambda b: (forward(params, x[b], stages)[0].argmax(1) == labels[b]).sum(), _blocks(x))
     return float(sum(parts)) / len(x)
 
 
@@ -145,16 +137,16 @@ def learned_from(images):
     return len(images) - len(images) // 50
 
 
-def fit(data, config, run, told=None, film=None, loss=loss_and_gradients):
+def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
     """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
     No film takes part: images are whitened with their own statistics, and so are films when they are encoded. The last
-    fiftieth of the images is not learned from: the history has the accuracy on it. For `coherent`, told: the images it
-    learns from, where not all others; film(rng, whitened): what `loss` is given beside x and labels.
+    fiftieth of the images is not learned from: the history has the accuracy on it. For `coherent`, picks: the images
+    it learns from, where not all others; film(rng, whitened): what `loss` is given beside x and labels.
     """
     images, labels = data.images()
-    inputs, count = fit_zca_own(data, None, run), learned_from(images)
-    told = np.arange(count) if told is None else told
+    inputs, count = run.fitted("zca_own", data), learned_from(images)
+    picks = np.arange(count) if picks is None else picks
     whiten = Whitening(inputs["mean"], inputs["matrix"]).on_device()
 
     def whitened(images):
@@ -164,37 +156,40 @@ def fit(data, config, run, told=None, film=None, loss=loss_and_gradients):
     watched_labels = to_device(labels[count:])
 
     def draw(rng):
-        picks = told[rng.integers(len(told), size=config.batch)]
-        batch = whitened(augment(images[picks], rng)), to_device(labels[picks])
+        drawn = picks[rng.integers(len(picks), size=config.batch)]
+        batch = whitened(augment(images[drawn], rng)), to_device(labels[drawn])
         return (*batch, film(rng, whitened)) if film else batch
 
-    depends = {"images": images, "labels": labels, **inputs}
+    def watch(params):
+        folded = fold(params, some, config.stages)
+        return {"accuracy": accuracy(folded, watched, watched_labels, config.stages)}
+
     params = run.train(
-        lambda params, batch, done: loss(params, batch),
-        lambda rng: init_params(rng, hidden=config.hidden),
+        lambda params, batch, done: loss(params, batch, config),
+        lambda rng: init_params(rng, hidden=config.hidden, stages=config.stages),
         draw,
-        {"config": asdict(config), "data": files.checksum(depends)} | ({"film": data.checksum} if film else {}),
-        watch=lambda params: {"accuracy": accuracy(fold(params, some), watched, watched_labels)},
-        steps=config.epochs * len(told) // config.batch,
+        watch=watch,
+        steps=config.epochs * len(picks) // config.batch,
         rate=config.rate,
         optimizer="adam",
         bias_rate=1.0,
         every=400,
     )
-    learned = to_host(fold(to_device(params), some))
-    for new, old in NAMES.items():
-        learned[new] = learned.pop(old)
-    return inputs | {"centre": np.zeros(FILTERS[1][2], np.float32), "scale": np.float32(1)} | learned
+    learned = to_host(fold(to_device(params), some, config.stages))
+    classes = {name: learned[name] for name in ("W_3", "b_3", "W_4", "b_4")}
+    return inputs | eq2.as_layers(learned, config.stages) | classes
 
 
 def image_accuracy(params, images, labels):
     """What `fit` returns, images (N, 32, 32, 3) uint8 and labels (N,) that it has not seen -> share that is right."""
-    network = {NAMES.get(name, name): value for name, value in params.items()}
-    whiten = Whitening(params["mean"], params["matrix"]).on_device()
-    return accuracy(to_device(network), whiten(to_device(images)), to_device(labels))
+    first = eq2.first_layer(params)
+    network = {"W_1": first["W_e"], "b_1": first["b_e"], "W_2": params["W_e"], "b_2": params["b_e"]}
+    network |= {name: params[name] for name in ("W_3", "b_3", "W_4", "b_4")}
+    whiten, stages = Whitening(params["mean"], params["matrix"]).on_device(), (eq2.pool(first), eq2.pool(params))
+    return accuracy(to_device(network), whiten(to_device(images)), to_device(labels), stages)
 
 
 def fit_first(data, config, run):
     """The first stage of the same network."""
     params = run.fitted("supervised2", data)
-    return {"mean": params["mean"], "matrix": params["matrix"], "W_e": params["below/W_e"], "b_e": params["below/b_e"]}
+    return {"mean": params["mean"], "matrix": params["matrix"], **eq2.first_layer(params)}

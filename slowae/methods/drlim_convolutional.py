@@ -4,26 +4,29 @@ Nothing is reconstructed: that frames of other times are kept a margin apart is 
 in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each frame is encoded once.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf
 
-import numpy as np
 
-from slowae import files, model
+from slowae import model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, map_blocks
 from slowae.checks import require
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
+from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.drlim import draw_pairs, over_pairs
-from slowae.methods.slow_autoencoder import FILTERS, POOLS, layer_input, seen, watched_frames
+from slowae.methods.slow_autoencoder import FIRST, SECOND
 from slowae.methods.whitened import fit_zca
+
+encode, describe = eq2.encode, eq2.describe
 
 
 @dataclass(frozen=True)
 class Config:
-    """Layers; Eq. 1's margin, in units of z, and form; a batch's near pairs, far pairs for each of them; the rate."""
+    """Each layer's filters and pool; Eq. 1's margin, in units of z, and form; a batch's near pairs, far pairs for each
+    of them; the rate."""
 
-    layers: int = 1
+    stages: tuple = (FIRST,)
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
     squared: bool = False
     near: int = 8
@@ -32,8 +35,6 @@ class Config:
 
     def __post_init__(self):
         require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
-        require(self.layers in (1, 2), f"there are 1 or 2 layers, not {self.layers}")
-        require(min(self.near, self.far) >= 1, f"near and far must be at least 1: {self.near}, {self.far}")
 
 
 def init_params(rng, filters):
@@ -45,13 +46,13 @@ def init_params(rng, filters):
     return params
 
 
-def forward(params, x):
-    """x (N, H, W, C) -> z of the last layer (N, ...), cache."""
+def forward(params, x, stages=(FIRST, SECOND)):
+    """x (N, H, W, C) -> z of the last layer that params hold (N, ...), cache."""
     z, cache, by = x, [], model.convolution(x)
-    for i, pool in zip(range(1, len(params) // 2 + 1), POOLS, strict=False):
+    for i, stage in zip(range(1, len(params) // 2 + 1), stages, strict=False):
         a, conv_cache = by.conv_forward(z, params[f"W_{i}"], params[f"b_{i}"])
         h, relu_cache = relu_forward(a)
-        z, pool_cache = l2_pool_forward(h, pool.group, pool.size)
+        z, pool_cache = l2_pool_forward(h, stage.group, stage.size)
         cache.append((conv_cache, relu_cache, pool_cache))
     return z, cache
 
@@ -76,7 +77,7 @@ def loss_and_gradients(params, batch, config):
     """
     x, *pairs = batch
     blocks = frame_blocks(x, params["W_1"])
-    z, caches = zip(*map_blocks(lambda block: forward(params, x[block]), blocks), strict=True)
+    z, caches = zip(*map_blocks(lambda block: forward(params, x[block], config.stages), blocks), strict=True)
     z = array_module(x).concatenate(z)
     loss, dz = over_pairs(z.reshape(len(x), -1), *pairs, config.margin, config.squared)
     dz = dz.reshape(z.shape)
@@ -84,9 +85,9 @@ def loss_and_gradients(params, batch, config):
     return loss, {name: sum(grads[name] for grads in parts) for name in params}
 
 
-def distances(params, x):
+def distances(params, x, config):
     """x (2N, H, W, C), all x_t, then all x_t' -> mean |z_t - z_t'|, "near", and that to the next pair's, "far"."""
-    z = forward(params, x)[0].reshape(2, len(x) // 2, -1)
+    z = forward(params, x, config.stages)[0].reshape(2, len(x) // 2, -1)
     other = {"near": z[1], "far": array_module(z).roll(z[1], 1, axis=0)}
     return {name: float((((z[0] - z_other) ** 2).sum(1) ** 0.5).mean()) for name, z_other in other.items()}
 
@@ -94,7 +95,7 @@ def distances(params, x):
 def fit(data, config, run):
     """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
     inputs, neighbours = fit_zca(data, None, run), data.pairs
-    x, watched = layer_input(inputs, data.frames), seen(to_device(inputs), to_device(watched_frames(data)))
+    x, watched = eq2.layer_input(inputs, data.frames), to_device(data.whiten(eq2.watched_frames(data)))
 
     def draw(rng):
         frames, *pairs = map(to_device, draw_pairs(rng, neighbours, config))
@@ -102,14 +103,9 @@ def fit(data, config, run):
 
     learned = run.train(
         lambda params, batch, done: loss_and_gradients(params, batch, config),
-        lambda rng: init_params(rng, FILTERS[: config.layers]),
+        lambda rng: init_params(rng, eq2.shapes(*config.stages)),
         draw,
-        {"config": asdict(config), "inputs": files.checksum(inputs), "data": data.checksum},
-        watch=lambda params: distances(params, watched),
+        watch=lambda params: distances(params, watched, config),
         rate=config.rate,
     )
-    for i, bank in enumerate(("below/", "")[-config.layers :], 1):
-        inputs |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"]}
-    # The second layer saw the codes of the first as they are.
-    as_is = {"centre": np.zeros(FILTERS[1][2], np.float32), "scale": np.float32(1)}
-    return inputs | (as_is if config.layers == 2 else {})
+    return inputs | eq2.as_layers(learned, config.stages)

@@ -5,22 +5,22 @@ is all that pooling loses; here a convolution on the whole of z predicts it:
 
     a = W_q (z / mean z) + b_q,  q_j^2 = softmax of a over P_i.
 
-z / mean z is the same at any contrast. The softmax, and not a ReLU normalised to unit length, because it is never 0/0,
-no unit falls silent, and at W_q = 0 it is the floor: equal shares.
+mean z is over all maps and places of a frame: so contrast does not matter. The softmax, and not a ReLU normalised to
+unit length, because it is never 0/0, no unit falls silent, and at W_q = 0 it is the floor: equal shares.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from slowae import files, losses, model
+from slowae import losses, model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, in_blocks, mean_over_blocks
 from slowae.checks import require
 from slowae.data.whitening import Whitening
 from slowae.layers import l2_pool_backward, l2_pool_forward, unpool_backward, unpool_forward
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.slow_autoencoder import POOLS, seen
+from slowae.methods.slow_autoencoder import on_device, seen
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def fit(data, config, run, below="layer1"):
     row = run.fitted(below, data)
     if "centre" in row:
         row = row | {f"below/{name}": run.fitted("pooled_decoder", data)[name] for name in ("W_q", "b_q")}
-    pool, here, frames = POOLS["centre" in row], to_device(row), to_device(data.frames)
+    pool, here, frames = eq2.pool(row), on_device(row), to_device(data.frames)
 
     def see(frames):
         x = seen(here, frames)
@@ -82,7 +82,6 @@ def fit(data, config, run, below="layer1"):
         lambda params, batch, done: loss_and_gradients(params, batch, here["W_d"], pool),
         lambda rng: init_params(config, pool, watched[1].shape[-1]),
         lambda rng: see(frames[to_device(rng.integers(len(frames), size=2 * run.batch))]),
-        {"config": asdict(config), "batch": run.batch, "row": files.checksum(row), "data": data.checksum},
         watch=lambda p: {"error": float(loss_and_gradients(p, watched, here["W_d"], pool)[0]) / power},
         optimizer="adam",
         rate=config.rate,
@@ -100,25 +99,25 @@ def _down(params, x_hat):
 
 def decode(params, z):
     """z -> the whitened frames (N, 32, 32, 3), params and z on the backend."""
-    h = _unpool(params, z, POOLS["centre" in params])[0]
+    h = _unpool(params, z, eq2.pool(params))[0]
     return _down(params, model.convolution(z).decode_forward(h, params["W_d"])[0])
 
 
 def encode(params, frames):
     """frames (N, 32, 32, 3) uint8 -> the same, whitened, as their pooled code has kept them."""
-    params = to_device(params)
-    pool = POOLS["centre" in params]
+    params = on_device(params)
+    pool = eq2.pool(params)
     return in_blocks(lambda x: decode(params, model.encode(params, seen(params, x), pool)), frames, block=100)
 
 
 def reconstructions(params, x, steps=30):
-    """x (N, H, W, C) as the row sees it -> {what was decoded: x_hat}.
+    """x (N, H, W, C) as the row sees it -> {way of decoding: x_hat}.
 
     ceiling: the true h. learned: z_i q_j. floor: z_i / sqrt |P_i|. projections, from the floor on (Bruna, Szlam, LeCun
     2014): encode what was decoded, and scale each P_i so that its pool is z_i again, `steps` times. W_d W_e stands for
     the projection on codes of frames, which it approximates.
     """
-    pool, by = POOLS["centre" in params], model.convolution(x)
+    pool, by = eq2.pool(params), model.convolution(x)
 
     def code(x):
         return model.encode(params, x, model.Config(group=1, size=1))
@@ -139,26 +138,25 @@ def reconstructions(params, x, steps=30):
 
 
 def reconstructed_frames(params, frames):
-    """frames (N, 32, 32, 3) uint8, all on the backend -> whitened; {what was decoded: x_hat}, of a second layer by way
-    of the first."""
-    found = reconstructions(params, seen(params, frames))
+    """frames (N, 32, 32, 3) uint8, on the host -> whitened; {way of decoding: x_hat}, of a second layer by way of the
+    first; all on the backend."""
+    params, frames = on_device(params), to_device(frames)
+    decoded = reconstructions(params, seen(params, frames))
     whitened = Whitening(params["mean"], params["matrix"])(frames)
-    return whitened, {name: _down(params, x_hat) for name, x_hat in found.items()}
+    return whitened, {name: _down(params, x_hat) for name, x_hat in decoded.items()}
 
 
-def errors(params, frames, whole=False):
-    """frames (N, 32, 32, 3) uint8 -> {what was decoded: |x_hat - x|^2 / |x|^2}, x what the row sees of them.
-
-    whole: x the whitened frames, which a second layer reconstructs by way of the first.
-    """
-    params, frames = to_device(params), to_device(frames)
+def errors(params, frames):
+    """frames (N, 32, 32, 3) uint8 -> {way of decoding: |x_hat - x|^2 / |x|^2}, x the whitened frames."""
 
     def part(block):
-        if whole:
-            x, found = reconstructed_frames(params, frames[block])
-        else:
-            found = reconstructions(params, x := seen(params, frames[block]))
-        return (x * x).sum(), {name: losses.reconstruction(x_hat, x)[0] for name, x_hat in found.items()}
+        x, decoded = reconstructed_frames(params, frames[block])
+        return (x * x).sum(), {name: losses.reconstruction(x_hat, x)[0] for name, x_hat in decoded.items()}
 
-    power, found = mean_over_blocks(part, [slice(i, i + 16) for i in range(0, len(frames), 16)], 1)
-    return {name: float(error / power) for name, error in found.items()}
+    power, sums = mean_over_blocks(part, [slice(i, i + 16) for i in range(0, len(frames), 16)], 1)
+    return {name: float(error / power) for name, error in sums.items()}
+
+
+def describe(params, frames):
+    """How many numbers all its layers and decoders are, and the errors."""
+    return {"learned": eq2.count(params), "errors": errors(params, frames)}

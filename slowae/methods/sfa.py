@@ -1,11 +1,12 @@
 """Slow Feature Analysis (Wiskott & Sejnowski 2002): the slowest quadratic functions of a frame, in closed form.
 
 Minimise <(y_j - y'_j)^2> over adjacent frames with <y_j> = 0, <y_j^2> = 1, <y_i y_j> = 0: unit variance is what keeps
-y from being constant, decorrelation what keeps its entries from being one. Everything is float64, over blocks of
-frames, on the host; encoding is float32, on the chosen backend.
+y from being constant, decorrelation what keeps its entries from being one. Means are over all frames, those that stand
+in no pair too; <(y_j - y'_j)^2> is over pairs. Everything is float64, over blocks of frames, on the host; encoding is
+float32, on the chosen backend.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
@@ -27,10 +28,6 @@ class Config:
     features: int = 256
     least: float = 1e-6
 
-    def __post_init__(self):
-        require(min(self.axes, self.features) >= 1, f"axes and features must be at least 1: {self}")
-        require(0 < self.least < 1, f"least is a share, between 0 and 1, not {self.least}")
-
 
 def expand(u):
     """[u_i, u_i u_j (i <= j)]: u (N, d) -> (N, d + d (d + 1) / 2)."""
@@ -44,8 +41,9 @@ def _mean(rows, count):
 def learn(x, pairs, config):
     """x (N, D) of any type, pairs (P, 2) of indices of adjacent rows -> params of `features`, and "slowness" (K,).
 
-    Signs are fixed: the largest weight of each feature is positive.
+    Signs are fixed: the largest weight of each feature is positive. ValueError without pairs, or where x is constant.
     """
+    require(len(pairs) > 0, "slow features need pairs of adjacent frames, and there are none")
     count = len(x)
     mean = _mean(lambda b: x[b].astype(float), count)
     axes = sphere(covariance(lambda b: x[b] - mean, count, BLOCK), config.axes, config.least)
@@ -92,10 +90,15 @@ def fit(data, config, run):
         learned = learn(data.frames.reshape(len(data.frames), -1), data.pairs, config)
         return {name: value.astype(np.float32) for name, value in learned.items()}
 
-    return run.kept({"config": asdict(config), "data": data.checksum}, make)
+    return run.cached(make)
 
 
 def encode(params, frames):
     """frames (N, 32, 32, 3) uint8 -> y (N, K) float32."""
     params = to_device(params)
     return in_blocks(lambda x: features(params, x.reshape(len(x), -1)), frames)
+
+
+def describe(params, frames):
+    """How many numbers the features are made of."""
+    return {"learned": sum(params[name].size for name in ("mean", "axes", "centre", "weights"))}

@@ -1,17 +1,17 @@
 """The rows of Eq. 2: one layer, the next one on its codes, and the same networks with nothing learned.
 
-Parameters of a row: "mean" and "matrix" of the whitening; its own filter bank as "W_e", "b_e", "W_d"; for a second
-layer the bank below it as "below/W_e", ..., and "centre" (K / group,) and "scale" of that bank's codes, which the
-second layer sees with mean 0 and variance 1: so alpha and beta keep their units, and the common mean of codes, which
-are never negative, does not silence units (lesson 08).
+Parameters of a row: "mean" and "matrix" of the whitening; its own filter bank as "W_e", "b_e", "W_d", and as "pool" the
+`group` and `size` of its groups; for a second layer the bank below it as "below/W_e", ..., and "centre" (K / group,)
+and "scale" of that bank's codes, which the second layer sees with mean 0 and variance 1: so alpha and beta keep their
+units, and the common mean of codes, which are never negative, does not silence units (lesson 08). Kavukcuoglu et al.
+(2009) let neighbouring groups overlap; here, and in the row of group sparsity, no unit stands in two.
 """
 
-from dataclasses import asdict
 from functools import cache
 
 import numpy as np
 
-from slowae import files, model, optim, processes
+from slowae import model, optim, processes
 from slowae.backend import array_module, to_device
 from slowae.blocks import in_blocks
 from slowae.checks import require
@@ -19,9 +19,31 @@ from slowae.data import scenes
 from slowae.data.whitening import Whitening
 from slowae.methods.whitened import fit_zca
 
-FILTERS = (9, 9, 3, 64), (5, 5, 16, 64)  # of the two layers (Section 5)
-KEPT = 2**29  # bytes of what a layer sees of its frames: as much is kept, and more is made batch by batch
-POOLS = model.Config(group=4, size=2), model.Config(group=1, size=4)
+# The two layers of Section 5.
+FIRST = model.Config(alpha=3.0, beta=12.0, rise=0.25)
+SECOND = model.Config(alpha=1.0, beta=4.0, group=1, size=4, side=5, rise=0.25)
+LARGEST = 2**29  # bytes of what a layer sees of its frames: as much is held, and more is made batch by batch
+
+
+def shapes(*stages):
+    """Config of each layer, the first sees 3 colours -> the shapes of their filters, (F, F, C, K) each."""
+    maps = (3, *(stage.filters // stage.group for stage in stages))
+    return [(stage.side, stage.side, C, stage.filters) for stage, C in zip(stages, maps, strict=False)]
+
+
+def _pooled(config):
+    return np.array([config.group, config.size])
+
+
+def pool(params):
+    """What "pool" says, as Config for `encode`."""
+    group, size = params["pool"]
+    return model.Config(group=int(group), size=int(size))
+
+
+def on_device(params):
+    """The parameters of a row on the chosen backend, but for "pool", which Python reads."""
+    return {name: value if name.endswith("pool") else to_device(value) for name, value in params.items()}
 
 
 def first_layer(params):
@@ -29,12 +51,23 @@ def first_layer(params):
     return {name.removeprefix("below/"): value for name, value in params.items() if name.startswith("below/")}
 
 
+def as_layers(learned, stages):
+    """W_1, b_1, and of a second layer W_2, b_2, that were learned together -> the parameters of a row."""
+    params = {}
+    for i, (bank, stage) in enumerate(zip(("below/", "")[-len(stages) :], stages, strict=True), 1):
+        params |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"], f"{bank}pool": _pooled(stage)}
+    if len(stages) == 2:  # the second layer saw the codes of the first as they are
+        params |= {"centre": np.zeros(learned["W_2"].shape[2], np.float32), "scale": np.float32(1)}
+    return params
+
+
 def seen(params, frames):
     """What a row's own filters see of frames (N, 32, 32, 3), all on the backend: x (N, H, W, C)."""
     x = Whitening(params["mean"], params["matrix"])(frames)
     if "centre" not in params:
         return x
-    return (model.encode(first_layer(params), x, POOLS[0]) - params["centre"]) / params["scale"]
+    first = first_layer(params)
+    return (model.encode(first, x, pool(first)) - params["centre"]) / params["scale"]
 
 
 def moments(z):
@@ -47,8 +80,8 @@ def moments(z):
 
 def encode(params, frames):
     """frames (N, 32, 32, 3) uint8 -> z of the row's last layer: (N, 16, 16, 16), or (N, 4, 4, 64)."""
-    params = to_device(params)
-    return in_blocks(lambda x: model.encode(params, seen(params, x), POOLS["centre" in params]), frames)
+    params = on_device(params)
+    return in_blocks(lambda x: model.encode(params, seen(params, x), pool(params)), frames)
 
 
 def _inputs(data, run, below):
@@ -57,30 +90,39 @@ def _inputs(data, run, below):
         return fit_zca(data, None, run)
     params = run.fitted(below, data)
     centre, scale = moments(encode(params, data.frames[:: -(-len(data.frames) // 1000)]))
-    bank = {f"below/{name}": params[name] for name in ("W_e", "b_e", "W_d")}
+    bank = {f"below/{name}": params[name] for name in ("W_e", "b_e", "W_d", "pool")}
     return {"mean": params["mean"], "matrix": params["matrix"], **bank, "centre": centre, "scale": scale}
+
+
+def _shape(inputs, config):
+    """Of the filters (F, F, C, K) of a layer that sees these inputs."""
+    return config.side, config.side, len(inputs["centre"]) if "centre" in inputs else 3, config.filters
 
 
 def fit_random(data, config, run, below=None):
     """The start of training, and no training."""
-    return _inputs(data, run, below) | model.init_params(np.random.default_rng(run.seed), FILTERS[below is not None])
+    inputs = _inputs(data, run, below)
+    start = model.init_params(np.random.default_rng(run.seed), _shape(inputs, config))
+    return inputs | start | {"pool": _pooled(config)}
 
 
 def fit_patches(data, config, run):
     """Random patches of whitened frames as filters, scaled as the random ones (Coates, Ng 2011)."""
-    rng, (F, _, C, K) = np.random.default_rng(run.seed), FILTERS[0]
+    inputs = fit_zca(data, None, run)
+    rng, (F, _, C, K) = np.random.default_rng(run.seed), _shape(inputs, config)
     x = data.whiten(data.frames[rng.integers(len(data.frames), size=K)])
     corners = rng.integers(x.shape[1] - F + 1, size=(K, 2))
     W = np.stack([x[k, i : i + F, j : j + F] for k, (i, j) in enumerate(corners)], -1)
     W /= np.sqrt((W * W).sum((0, 1, 2)))
-    return fit_zca(data, None, run) | {"W_e": min(0.5, 2 * C / K) * W, "b_e": np.zeros(K, np.float32), "W_d": W}
+    bank = {"W_e": min(0.5, 2 * C / K) * W, "b_e": np.zeros(K, np.float32), "W_d": W}
+    return inputs | bank | {"pool": _pooled(config)}
 
 
 def layer_input(inputs, frames):
     """x(indices) -> what a layer with these parameters of `seen` sees of those frames, all on the backend."""
-    here, frames = to_device(inputs), to_device(frames)
+    here, frames = on_device(inputs), to_device(frames)
     # A batch is few frames, and to whiten it all of the matrix is read: once for all of them, where they fit.
-    if seen(here, frames[:1]).nbytes * len(frames) > KEPT:
+    if seen(here, frames[:1]).nbytes * len(frames) > LARGEST:
         return lambda picks: seen(here, frames[picks])
 
     @cache  # made by the first batch: a training that is read from a file draws none
@@ -92,13 +134,8 @@ def layer_input(inputs, frames):
 
 def fit(data, config, run, below=None):
     """Eq. 2 on pairs, or triplets, of whitened frames, or of the frozen codes of row `below`."""
-    pool = POOLS[below is not None]
-    require(
-        (config.group, config.size) == (pool.group, pool.size),
-        f"this layer pools groups of {pool.group} maps x {pool.size} x {pool.size}, not {config.group}, {config.size}",
-    )
     inputs, windows = _inputs(data, run, below), data.triplets if config.T == 3 else data.pairs
-    watched, x = seen(to_device(inputs), to_device(watched_frames(data))), layer_input(inputs, data.frames)
+    watched, x = seen(on_device(inputs), to_device(watched_frames(data))), layer_input(inputs, data.frames)
 
     def draw(rng):
         drawn = windows[rng.integers(len(windows), size=run.batch)]
@@ -106,26 +143,36 @@ def fit(data, config, run, below=None):
 
     learned = run.train(
         lambda params, x, done: model.loss_and_gradients(params, x, config, done),
-        lambda rng: model.init_params(rng, FILTERS[below is not None]),
+        lambda rng: model.init_params(rng, _shape(inputs, config)),
         draw,
-        {"config": asdict(config), "batch": run.batch, "inputs": files.checksum(inputs), "data": data.checksum},
         project=optim.project,
         watch=lambda params: model.statistics(params, watched, config),
     )
-    return inputs | learned
+    return inputs | learned | {"pool": _pooled(config)}
 
 
 def silent(params, frames):
     """Which units of the row's own filters no place of any of these frames activates (K,)."""
-    params, every = to_device(params), model.Config(group=1, size=1)
+    params, every = on_device(params), model.Config(group=1, size=1)
     strongest = in_blocks(lambda x: model.encode(params, seen(params, x), every).max((1, 2)), frames, block=100)
     return strongest.max(0) == 0
 
 
-def still(params, seed):
-    """Which atoms of W_d have hardly left where they began, cosine above .7 (K,): what such a one shows is chance."""
-    W, start = params["W_d"], model.init_params(np.random.default_rng(seed), params["W_d"].shape)["W_d"]
-    return (W * start).sum((0, 1, 2)) > 0.7 * np.sqrt((W * W).sum((0, 1, 2)))
+def describe_filters(params, frames):
+    """The filters, or where they are decoded, the atoms; how many are pooled together; which of them are silent."""
+    filters, units = params.get("W_d", params["W_e"]), np.flatnonzero(silent(params, frames))
+    return {"filters": filters, "group": int(params["pool"][0]), "silent": units.tolist()}
+
+
+def count(params):
+    """How many weights and biases these parameters of a row hold, of all its layers."""
+    names = [name for name in params if name.removeprefix("below/").startswith(("W", "b_"))]
+    return sum(params[name].size for name in names)
+
+
+def describe(params, frames):
+    """describe_filters, where all weights and biases were learned."""
+    return describe_filters(params, frames) | {"learned": count(params)}
 
 
 def watched_frames(data):

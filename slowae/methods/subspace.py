@@ -4,11 +4,11 @@ A_i = (sum over group i of (w_j . x)^2)^(1/2); minimise sum_i <(A_i - A'_i)^2> /
 division keeps A from being constant; a penalty on the squared correlations of different A keeps them from being one.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from slowae import files, layers, model
+from slowae import layers, model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, in_blocks, map_blocks
 from slowae.checks import require
@@ -16,20 +16,28 @@ from slowae.data import patches
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.whitened import fit_zca
 
-GROUP = eq2.POOLS[0].group
 
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """What is learned from patches, to be used at all places: filters of side x side, in groups of `group`, pooled over
+    size x size places; pairs of patches to learn from, and in a batch; Adam's rate."""
 
-@dataclass(frozen=True)
-class Config:
-    """Weight of decorrelation; pairs of patches to learn from, and in a batch; Adam's rate."""
-
-    decorrelation: float = 1.0
+    filters: int = 64
+    side: int = 9
+    group: int = 4
+    size: int = 2
     patches: int = 40000
     batch: int = 500
     rate: float = 0.01
 
+
+@dataclass(frozen=True)
+class Config(Patches):
+    """decorrelation: its weight."""
+
+    decorrelation: float = 1.0
+
     def __post_init__(self):
-        require(min(self.patches, self.batch) >= 2, f"patches and batch must be at least 2: {self}")
         require(0 <= self.decorrelation < float("inf"), f"decorrelation must be finite, not negative: {self}")
 
 
@@ -40,9 +48,10 @@ def loss_and_gradients(params, x, config):
     """
     N = len(x) // 2
     a = x @ params["W"]
-    A, pool_cache = layers.l2_pool_forward(a, GROUP)
+    A, pool_cache = layers.l2_pool_forward(a, config.group)
     zero = array_module(A).zeros_like(A, shape=A.shape[1:])
-    y, norm_cache = layers.batch_norm_forward(A, zero)  # mean 0, variance 1
+    # Mean 0, variance 1. The epsilon is nothing beside any variance, and leaves a silent group at 0.
+    y, norm_cache = layers.batch_norm_forward(A, zero, epsilon=1e-30)
     difference = y[:N] - y[N:]
     slowness = (difference * difference).sum() / N
     correlation = y.T @ y / (2 * N)
@@ -68,7 +77,6 @@ def learn(x, units, config, run):
         lambda params, batch, done: loss_and_gradients(params, batch, config),
         lambda rng: {"W": model.init_params(rng, (x.shape[2], units))["W_d"]},
         patches.batches(to_device(x), config.batch),
-        {"config": asdict(config), "x": files.checksum(x)},
         project=project,
         optimizer="adam",
         rate=config.rate,
@@ -76,30 +84,37 @@ def learn(x, units, config, run):
     return learned["W"]
 
 
-def frame_patches(data, config, run):
-    """Pairs of patches of the size of layer 1's filters from whitened training frames (2, P, D)."""
+def fit_filters(learn, data, config, run):
+    """learn(x, units, config, run) on pairs of patches of whitened training frames -> the parameters of a row."""
     rng = np.random.default_rng(run.seed)
-    return patches.frame_patches(data.frames, data.pairs, data.whiten, config.patches, eq2.FILTERS[0][0], rng)
+    x = patches.frame_patches(data.frames, data.pairs, data.whiten, config.patches, config.side, rng)
+    W = learn(x, config.filters, config, run).astype(np.float32)
+    W = W.reshape(config.side, config.side, data.frames.shape[3], config.filters)
+    return fit_zca(data, None, run) | {"pool": np.array([config.group, config.size]), "W": W}
 
 
 def fit(data, config, run):
-    """As many filters of the same size as layer 1 has, learned on patches, to be used at all places."""
-    W = learn(frame_patches(data, config, run), eq2.FILTERS[0][3], config, run)
-    return fit_zca(data, None, run) | {"W": W.reshape(eq2.FILTERS[0])}
+    """As many filters of the same size as layer 1 has, learned on patches."""
+    return fit_filters(learn, data, config, run)
 
 
-def encode(params, frames, group=GROUP):
+def encode(params, frames):
     """frames (N, 32, 32, 3) uint8 -> the filters' energy, pooled over places as layer 1's: (N, 16, 16, 64 / group)."""
-    params = to_device(params)
+    pool, params = eq2.pool(params), eq2.on_device(params)
     W = params["W"]
     zero = array_module(W).zeros_like(W, shape=W.shape[3:])
 
     def energy(x):
         a, _ = model.convolution(x).conv_forward(x, W, zero)
-        return layers.l2_pool_forward(a, group, eq2.POOLS[0].size)[0]
+        return layers.l2_pool_forward(a, pool.group, pool.size)[0]
 
     def code(frames):
         x = eq2.seen(params, frames)
         return array_module(x).concatenate(map_blocks(lambda block: energy(x[block]), frame_blocks(x, W)))
 
     return in_blocks(code, frames)
+
+
+def describe(params, frames):
+    """The filters, how many are pooled together, and how many numbers they are."""
+    return {"filters": params["W"], "group": int(params["pool"][0]), "learned": params["W"].size}

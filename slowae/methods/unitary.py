@@ -4,35 +4,28 @@ y = U^T x for whitened x, U^T U = I, r_k = (y_2k-1^2 + y_2k^2)^(1/2); minimise a
 sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ: nothing else is needed.
 """
 
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 
-from slowae import files, layers
+from slowae import layers
 from slowae.backend import array_module, to_device
 from slowae.checks import require
 from slowae.data import patches
 from slowae.data.whitening import covariance, sphere
-from slowae.methods import slow_autoencoder as eq2
 from slowae.methods import subspace
-from slowae.methods.whitened import fit_zca
 
-GROUP = 2
-encode = partial(subspace.encode, group=GROUP)
+encode, describe = subspace.encode, subspace.describe
 
 
 @dataclass(frozen=True)
-class Config:
-    """slowness: its weight, sparseness has the rest of 1; pairs of patches to learn from, and in a batch; the rate."""
+class Config(subspace.Patches):
+    """slowness: its weight, sparseness has the rest of 1; groups are pairs."""
 
     slowness: float = 1.0
-    patches: int = 40000
-    batch: int = 500
-    rate: float = 0.01
+    group: int = 2
 
     def __post_init__(self):
-        require(min(self.patches, self.batch) >= 2, f"patches and batch must be at least 2: {self}")
         require(0 <= self.slowness <= 1, f"the weight of slowness must lie between 0 and 1, not {self.slowness}")
 
 
@@ -42,7 +35,7 @@ def loss_and_gradients(params, x, config):
     x (2N, D), all x_t, then all x_t'; U (D, D).
     """
     N, w = len(x) // 2, float(config.slowness)
-    r, cache = layers.l2_pool_forward(x @ params["U"], GROUP)
+    r, cache = layers.l2_pool_forward(x @ params["U"], config.group)
     difference = r[:N] - r[N:]
     loss = w * (difference * difference).sum() / N + (1 - w) * r.sum() / (2 * N)
     dr = 2 * w / N * array_module(r).concatenate([difference, -difference]) + (1 - w) / (2 * N)
@@ -83,7 +76,6 @@ def learn(x, units, config, run):
         loss,
         start,
         patches.batches(to_device(x @ S), config.batch),
-        {"config": asdict(config), "x": files.checksum(x)},
         project=project,
         optimizer="adam",
         rate=config.rate,
@@ -92,6 +84,5 @@ def learn(x, units, config, run):
 
 
 def fit(data, config, run):
-    """As many filters of the same size as layer 1 has, learned on patches, to be used at all places."""
-    W = learn(subspace.frame_patches(data, config, run), eq2.FILTERS[0][3], config, run)
-    return fit_zca(data, None, run) | {"W": W.astype(np.float32).reshape(eq2.FILTERS[0])}
+    """As many filters of the same size as layer 1 has, learned on patches."""
+    return subspace.fit_filters(learn, data, config, run)

@@ -1,16 +1,18 @@
 """A layer that learns nothing: Morlet wavelets, four phases to a pool group (Bruna, Mallat 2013, their first layer).
 
 The ReLU of a wave's four phases 0, 90, 180, 270 degrees, squared and summed, is the squared modulus of its complex
-response. So the pool of Eq. 2's layer, groups of 4 maps and 2 x 2 places, is the scattering transform's modulus.
+response. So the pool of Eq. 2's layer, groups of 4 maps and 2 x 2 places, is the scattering transform's modulus. It is
+no frame, as Bruna and Mallat's is: there is no low-pass filter, nothing above 0.25 cycles a pixel in colour, and with
+filters of unit norm long waves answer 1.8 times as loudly as short ones.
 """
 
 from itertools import product
 
 import numpy as np
 
-from slowae.methods.slow_autoencoder import FILTERS
 from slowae.methods.whitened import fit_zca
 
+PHASES, SIZE, SIDE = 4, 2, 9
 # Red, green and blue of luminance and of the two opponent colours, unit vectors.
 LUMINANCE, RED_GREEN, BLUE_YELLOW = np.array([[1, 1, 1], [1, -1, 0], [-1, -1, 2]]) / np.sqrt([[3], [2], [6]])
 ANGLES = np.pi * np.arange(4) / 4
@@ -33,12 +35,12 @@ def morlet(size, wavelength, angle):
 
 def bank():
     """-> filters (9, 9, 3, 64) float32: each wave's four phases, pooled together, one after another."""
-    waves = [morlet(FILTERS[0][0], wavelength, angle)[..., None] * colour for colour, wavelength, angle in WAVES]
+    waves = [morlet(SIDE, wavelength, angle)[..., None] * colour for colour, wavelength, angle in WAVES]
     phases = [part for psi in waves for part in (psi.real, psi.imag, -psi.real, -psi.imag)]
     return np.stack(phases, -1).astype(np.float32)
 
 
 def fit(data, config, run):
     """Nothing to learn: the whitening that all layers see their frames through, and the bank."""
-    W = bank()
-    return fit_zca(data, None, run) | {"W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}
+    W, pool = bank(), np.array([PHASES, SIZE])
+    return fit_zca(data, None, run) | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}

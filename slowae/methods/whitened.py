@@ -2,12 +2,12 @@
 
 from slowae.backend import to_device
 from slowae.blocks import in_blocks
-from slowae.data.whitening import Whitening, fit_whitening, kept_whitening
+from slowae.data import whitening
 
 
 def whitened(params, frames):
     """ZCA: frames -> whitened frames (N, 32, 32, 3) float32, by "mean" and "matrix" of params."""
-    return in_blocks(Whitening(to_device(params["mean"]), to_device(params["matrix"])), frames)
+    return in_blocks(whitening.Whitening(to_device(params["mean"]), to_device(params["matrix"])), frames)
 
 
 def fit_zca(data, config, run):
@@ -17,6 +17,5 @@ def fit_zca(data, config, run):
 
 def fit_zca_own(data, config, run):
     """The whitening of the labelled images in place of the film's."""
-    images, epsilon = data.images()[0], data.whiten.epsilon
-    own = kept_whitening(run.out, images, epsilon) if run.out else fit_whitening(images, epsilon)
+    own = whitening.kept_whitening(run.out, data.images()[0], data.whiten.epsilon, run.resume)
     return {"mean": own.mean, "matrix": own.matrix}

@@ -1,11 +1,15 @@
 """Every figure, from arrays; here those of the convolutional model.
 
-Each function returns a matplotlib Figure, which a notebook shows and `save` writes. Colours are Okabe and Ito's, which
-colour-blind readers tell apart.
+Each function returns a Figure, which a notebook shows and `save` writes. A user's matplotlibrc changes none: they are
+made and drawn with Matplotlib's own defaults. Colours are Okabe and Ito's, which colour-blind readers can distinguish.
 """
 
+import warnings
+from contextlib import contextmanager
+
+import matplotlib.figure
+import matplotlib.style
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
@@ -15,10 +19,39 @@ COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#0
 LINES = ["-", "--", ":", "-."]
 
 
+@contextmanager
+def styled():
+    """Matplotlib's own defaults inside, but for the resolution; a decorator, too."""
+    with matplotlib.style.context(["default", {"figure.dpi": matplotlib.rcParams["figure.dpi"]}]):
+        yield
+
+
+class Figure(matplotlib.figure.Figure):
+    """Matplotlib's, drawn in the house's style wherever it is shown: ticks, for one, are made when they are drawn."""
+
+    @styled()
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+    @styled()
+    def draw(self, renderer):
+        super().draw(renderer)
+
+
+@styled()
 def save(figure, path):
     """Figure -> .png, written whole or not at all."""
     with files.replacing(path) as file:
         figure.savefig(file, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
+
+
+def draw(path, make, *args, **kwargs):
+    """Save make(*args, **kwargs), a Figure, as `path`. A failure costs this picture alone: a warning says why."""
+    try:
+        save(make(*args, **kwargs), path)
+    except Exception as error:  # Matplotlib's failures have many types, and no picture is worth a run's results
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        warnings.warn(f"{path} could not be drawn: {reason}", stacklevel=2)
 
 
 def filter_mosaic(W, group=4, empty=()):
@@ -40,6 +73,7 @@ def filter_mosaic(W, group=4, empty=()):
     return np.broadcast_to(image, (*image.shape[:2], 3))[: -(-(K // group) // outer) * block - 3, :-3]
 
 
+@styled()
 def filters(dictionaries, groups=None, silent=None, columns=4):
     """{title: W (F, F, C, K)} -> the mosaics; filters that are pooled together stand in one block.
 
@@ -68,30 +102,23 @@ def _style(i):
     return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
 
 
-def precision_recall(rows, task, oracle=None, recall="recall: share of the scene found"):
-    """{name: a row of results.json}, "temporal" or "class", the oracle's P_k, R_k -> precision over recall.
-
-    More rows than one can tell apart: a panel for each kind of row, and in all of them the first row, for comparison.
-    """
-    first, parts = next(iter(rows)), {"": rows}
-    if len(rows) > 2 * len(COLOURS):
-        kinds = dict.fromkeys(row["kind"] for row in rows.values())
-        parts = {kind: {n: row for n, row in rows.items() if n == first or row["kind"] == kind} for kind in kinds}
-    figure = Figure(figsize=(8.5, 4.5 * len(parts)), layout="constrained")
-    panels = figure.subplots(len(parts), squeeze=False)[:, 0]
-    for axes, (kind, part) in zip(panels, parts.items(), strict=True):
-        for i, (name, row) in enumerate(part.items()):
-            label = f"{name} ({row[f'{task}_auc']:.3f})"
-            axes.plot(row[f"{task}_recall"], row[f"{task}_precision"], label=label, **_style(i))
-        if oracle is not None:
-            axes.plot(oracle[1], oracle[0], "k:", label="oracle")
-        axes.set(xlabel=recall, ylabel="precision: share of the found that is right", title=kind)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        axes.legend(fontsize=8, title="area under the curve", title_fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-        axes.grid(alpha=0.3)
+@styled()
+def precision_recall(rows, oracle=None, recall="recall: share of the scene found", title=""):
+    """{name: (P_k, R_k, area)}, the oracle's P_k, R_k -> precision over recall."""
+    figure = Figure(figsize=(8.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, (precision, share, area)) in enumerate(rows.items()):
+        axes.plot(share, precision, label=f"{name} ({area:.3f})", **_style(i))
+    if oracle is not None:
+        axes.plot(oracle[1], oracle[0], "k:", label="oracle")
+    axes.set(xlabel=recall, ylabel="precision: share of the neighbours that is right", title=title)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(fontsize=8, title="area under the curve", title_fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.grid(alpha=0.3)
     return figure
 
 
+@styled()
 def frame_rows(rows, side=0.9):
     """{title: frames (n, H, W, 3) uint8} -> Figure, axes: each row its frames, of width 1, side by side.
 
@@ -110,12 +137,14 @@ def frame_rows(rows, side=0.9):
     return figure, axes
 
 
+@styled()
 def reconstructions(rows):
     """{title: whitened frames (n, H, W, 3)}, the first what the others reconstruct -> all at its scale, grey for 0."""
     scale = 2 * np.quantile(np.abs(next(iter(rows.values()))), 0.99)
     return frame_rows({title: np.uint8(255 * (0.5 + x / scale).clip(0, 1)) for title, x in rows.items()})[0]
 
 
+@styled()
 def nearest_frames(frames, query, rows, scene, what="scene"):
     """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
 
@@ -134,6 +163,7 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
     return figure
 
 
+@styled()
 def training_curves(histories):
     """{name: history of train.fit} -> the terms of Eq. 2 and the activity over the steps."""
     panels = {
