@@ -1,7 +1,8 @@
-"""Download the larger corpus: 56 licence-clean clips, about 93 MB, each part checked against its sha256."""
-
 from slowae import processes
+from slowae.commands import say
 from slowae.data import sources
+
+__doc__ = f"Download the corpus of films: {sources.size_of_corpus()}, freely licensed, each part checked by its sha256."
 
 
 def add_arguments(parser):
@@ -13,18 +14,20 @@ def add_arguments(parser):
 def run(args):
     parts = sources.corpus()
     if args.list:
-        for name, rows in parts.items():
-            print(f"{name}\t{rows[0]['kind']}\t{rows[0]['licence']}\t{rows[0]['url']}")
+        lines = []
+        for name, (first, *_) in parts.items():
+            lines.append(f"{name}\t{first['kind']}\t{first['licence']}\t{first['url']}")
+        say(*lines)
         return 0
     if not processes.leads():
         return 0
     folder = sources.data_dir() / "video"
     failed = sources.fetch(folder)
-    for name, reason in failed.items():
-        print(f"failed: {name}: {reason}")
-    print(f"{len(parts) - len(failed)} of {len(parts)} clips are in {folder}")
+    lines = [f"failed: {name}: {reason}" for name, reason in failed.items()]
+    lines.append(f"{len(parts) - len(failed)} of {len(parts)} clips are in {folder}")
     if failed:
-        print("run python -m slowae fetch again for the rest; what is whole stays")
-        return 1
-    print(f"train on them: python -m slowae --video {folder}")
-    return 0
+        lines.append("run python -m slowae fetch again for the rest; whole files stay")
+    else:
+        lines.append(f"train on them: python -m slowae --video {folder}")
+    say(*lines)
+    return 1 if failed else 0

@@ -33,10 +33,11 @@ def read_batch(path):
 
 
 def fetch(folder):
-    """Download the archive, verify it, and lay its six files out in `folder`, each whole or not at all."""
+    """Download the archive, verify it, and write its six files into `folder`, each whole or not at all."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
+    sources.require_writable(folder)
     with tempfile.TemporaryDirectory() as temporary:
         try:
             archive = pooch.retrieve(URL, "md5:" + MD5, "cifar.tar.gz", temporary, progressbar=True)

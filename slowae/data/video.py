@@ -1,5 +1,6 @@
 """Video files, as people have them -> frames -> scenes (Section 5)."""
 
+import errno
 import hashlib
 import warnings
 from collections import Counter
@@ -12,24 +13,37 @@ from av.stream import Disposition
 from tqdm import tqdm
 
 from slowae.checks import require
+from slowae.data import sources
 from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
+
+# Tags need not be UTF-8. PyAV 19 reads them all, and has no such argument any more.
+ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}  # of the machine, not of the film
 
 
 @contextmanager
 def _opened(path):
-    """The container and the stream that holds the film. ValueError names `path`, what is wrong with it and a remedy."""
+    """The container and the stream that holds the film. ValueError names `path`, what is wrong with it and a remedy.
+
+    OSError where the machine lacks memory, threads or open files: then the film may be sound.
+    """
     try:
         # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
+        with av.open(f"file:{path}", **ANY_TAGS) as container:
             films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]  # no covers
             require(films, f"{path} has no video stream; give a video file")
             film = films[0]
             known = film.codec_context and film.width
             require(known, f"{path} is damaged, or in a format that cannot be decoded here; remove it or convert it")
             yield container, film
-    except OSError as error:
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ValueError(f"{path} cannot be opened ({error.strerror}); check its name and permissions") from error
     except av.FFmpegError as error:
+        if error.errno in SCARCE:
+            raise OSError(
+                f"{path} cannot be read now ({error.strerror}): too little memory, or too many threads or open files; "
+                "close other programs, or raise the limits (ulimit -a), and start again"
+            ) from error
         raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
 
 
@@ -56,11 +70,6 @@ def _timed_frames(path, height, width, pixels):
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
-        require(
-            not height or (stream.height >= height and stream.width >= width),
-            f"{path} is {stream.width} x {stream.height} pixels, smaller than the {width} x {height} needed; "
-            "use a larger video or fewer --tiles",
-        )
         packets, count, faults, upright = container.demux(stream), 0, 0, None
         while True:
             try:
@@ -68,10 +77,18 @@ def _timed_frames(path, height, width, pixels):
                 if packet is None:
                     break
                 frames = packet.decode()
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if error.errno in SCARCE:
+                    raise
                 faults += 1
                 continue
             for frame in frames:
+                # Each frame has a size of its own: the container need not know it, and it may change.
+                require(
+                    not height or (frame.height >= height and frame.width >= width),
+                    f"{path} has frames of {frame.width} x {frame.height} pixels, smaller than the {width} x {height} "
+                    "needed; use a larger video or fewer --tiles",
+                )
                 # The film's first frame tells: a frame that was asked for its side data stays in memory for a while.
                 upright = upright or _turning(frame)
                 image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
@@ -125,16 +142,17 @@ def read_frames(path, tiles=1, fps=6.0):
 
 
 def choose_tiles(paths):
-    """Windows a side: 4, or as many as fit, where the videos are known to last under two minutes together; else 1."""
-    seconds, side = 0.0, 4 * SIZE
+    """Films -> windows a side of each: 4 if all together are known to last under two minutes, else 2; fewer if small."""
+    seconds, sides = 0.0, []
     for path in paths:
         try:
             with _opened(path) as (container, stream):
                 seconds += container.duration / av.time_base if container.duration else np.inf
-                side = min(side, stream.width, stream.height)
+                sides.append(min(stream.width, stream.height))
         except ValueError:
-            continue  # load_scenes will say so
-    return max(1, side // SIZE) if seconds < 120 else 1
+            sides.append(SIZE)  # load_scenes will say so
+    most = 4 if seconds < 120 else 2
+    return [max(1, min(most, side // SIZE)) for side in sides]
 
 
 def _names(paths):
@@ -164,27 +182,31 @@ def read_each(paths, read):
     A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
     """
     films, faults = _distinct(paths)
-    found, named = [], list(zip(films, _names(films), strict=True))
-    for path, name in tqdm(
-        named, "decoding", unit="video", dynamic_ncols=True, disable=None if len(named) > 1 else True
-    ):
+    results, named = [], list(zip(films, _names(films), strict=True))
+    quiet = None if len(named) > 1 else True
+    for path, name in tqdm(named, "decoding", unit="video", dynamic_ncols=True, disable=quiet):
         try:
-            found.append(read(path, name))
+            results.append(read(path, name))
         except ValueError as error:
             faults.append(str(error))
-    if not found:
+    if not results:
         raise ValueError(faults[0] if len(paths) == 1 else f"none of {len(paths)} videos could be used: {faults[0]}")
     for fault in faults:
         warnings.warn(fault, stacklevel=3)
-    return found
+    return results
 
 
 def load_scenes(paths, fps=6.0, tiles=1):
-    """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain."""
+    """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
+
+    tiles: windows a side of each film, or None: as choose_tiles says.
+    """
     require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
+    paths = [Path(path) for path in paths]
+    chosen = dict(zip(paths, choose_tiles(paths) if tiles is None else [tiles] * len(paths), strict=True))
 
     def read(path, name):
-        scenes = cut_scenes(*read_frames(path, tiles, fps), name, fps, tiles)
+        scenes = cut_scenes(*read_frames(path, chosen[path], fps), name, fps, chosen[path], sources.place(path))
         what = f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second"
         require(scenes, f"{what}, or what it shows is still or blank; give a longer video, or a higher --fps")
         return scenes
