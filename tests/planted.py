@@ -29,8 +29,8 @@ COL2IM = """(N, H, W, C), p = shape, F // 2
     return padded[:, p : p + H, p : p + W]"""
 CUTS = """change = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean((1, 2, 3))
     around = np.pad(change, 1)
-    spike = change > scenes.CUT_RATIO * (around[:-2] + around[2:])
-    return 1 + np.flatnonzero((change > scenes.CUT) | (change > scenes.CUT_RELATIVE) & spike)"""
+    spike = change > shots.CUT_RATIO * (around[:-2] + around[2:])
+    return 1 + np.flatnonzero((change > shots.CUT) | (change > shots.CUT_RELATIVE) & spike)"""
 MORLET = """y, x = np.mgrid[:size, :size] - (size - 1) / 2
     wave = np.exp(2j * np.pi / wavelength * (np.cos(angle) * x + np.sin(angle) * y))
     envelope = np.exp(-(x * x + y * y) / (2 * (0.3 * wavelength) ** 2))
@@ -145,11 +145,11 @@ PLANTED["slowae.conv.decode_forward"] = [
     ("return right(h, W_d[::-1, ::-1])", r"F = 3: x_hat\["),
     ("return ANSWER[0]", "expected x_hat, cache, found shape"),
 ]
-PLANTED["slowae.data.scenes.find_cuts"] = [
+PLANTED["slowae.data.shots.find_cuts"] = [
     (but(CUTS, "1 + np.flatnonzero", "np.flatnonzero"), r"A, a spike: cuts\[0\]: expected 2, found 1"),
-    (but(CUTS, "> scenes.CUT)", ">= scenes.CUT)"), "exactly 60 grey levels: cuts"),
-    (but(CUTS, "> scenes.CUT_RELATIVE)", ">= scenes.CUT_RELATIVE)"), "exactly 13 grey levels: cuts"),
-    (but(CUTS, "> scenes.CUT_RATIO *", ">= scenes.CUT_RATIO *"), "exactly 1.2 times its neighbours: cuts"),
+    (but(CUTS, "> shots.CUT)", ">= shots.CUT)"), "exactly 60 grey levels: cuts"),
+    (but(CUTS, "> shots.CUT_RELATIVE)", ">= shots.CUT_RELATIVE)"), "exactly 13 grey levels: cuts"),
+    (but(CUTS, "> shots.CUT_RATIO *", ">= shots.CUT_RATIO *"), "exactly 1.2 times its neighbours: cuts"),
     (but(CUTS, "np.pad(change, 1)", "np.pad(change, 1, 'edge')"), "the first change: cuts"),
 ]
 PLANTED["slowae.methods.controls.colour_histogram"] = [
@@ -191,7 +191,7 @@ PLANTED["slowae.retrieval.neighbours"] = [
     ("return right(queries, gallery, k=5, exclude=exclude)", "expected shape .9, 29., found shape .9, 5."),
     (NEIGHBOURS, "cosines apart: indices"),
 ]
-PLANTED["slowae.retrieval.area"] = [
+PLANTED["slowae.scores.area"] = [
     ("return right(recall, precision)", "six frames: AUC: expected 0.416667"),
     ("return (np.diff(recall) * precision[..., 1:]).sum(-1)", "AUC"),
     ("return ANSWER + recall[..., 0] * precision[..., 0]", "AUC"),
