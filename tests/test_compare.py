@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,23 +10,27 @@ import pytest
 from films import film, shot, write_film
 from tiny import WORDS, cheap, cheap_whitening, compare, contents, process, results, write_films  # noqa: F401
 
-from slowae import files, measures, model, patch_banks, plots, retrieval
+from slowae import files, judging, model, patch_banks, plots, report, retrieval, scores, table
 from slowae.__main__ import main, parse
 from slowae.commands import compare as command
 from slowae.commands import paper
 from slowae.commands import patches as patches_command
 from slowae.data import cifar, scenes, video
-from slowae.methods import METHODS, convnet
+from slowae.methods import METHODS, controls
 
 ROWS = "pixels zca random layer1 layer2".split()
 NEW = {  # what is made anew
-    "--optimizer sgd": {"layer1", "layer2", "temporal-layer2"},
-    "--alpha2 2": {"layer2", "temporal-layer2"},
-    "--epsilon 1": {"whitening", "layer1", "layer2", "temporal-layer2"},
-    "--fps 12": {"layer1", "layer2", "temporal-layer2"},
-    "--video other": {"whitening", "layer1", "layer2", "temporal-layer2"},
-    "--methods beta0": {"beta0", "temporal-beta0"},
+    "--optimizer sgd": {"layer1", "layer2"},
+    "--alpha2 2": {"layer2"},
+    "--epsilon 1": {"whitening", "layer1", "layer2"},
+    "--fps 12": {"layer1", "layer2"},
+    "--video other": {"whitening", "layer1", "layer2"},
+    "--methods beta0": {"beta0"},
 }
+
+
+def value(found, row, task="temporal", measure="map"):
+    return table.score(found, row, task, measure)["value"]
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +86,15 @@ def test_films_become_a_table_and_pictures(kept):
     for name in pictures:
         data = (folder / "out" / name).read_bytes()
         assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
-    table, found = (folder / "out" / "table.md").read_text(), results(folder / "out")
-    assert table in done.stdout and "6 videos, 12 shots, 12 scenes, 1 x 1 windows a frame; split by" in done.stdout
-    for name, row in found["rows"].items():
-        heads, *lines = cells_of(table)
+    text, found = (folder / "out" / "table.md").read_text(), results(folder / "out")
+    assert text in done.stdout and "6 videos, 12 shots, 12 scenes, 1 x 1 windows a frame; split by" in done.stdout
+    heads, *lines = cells_of(text)
+    shown = {"MAP, all scenes": ("temporal", "map"), "AUC, moving third": ("moving", "auc")}
+    for name in ROWS:
         cells = dict(zip(heads, next(c for c in lines if c[:1] == [METHODS[name].title]), strict=True))
-        for head, measure in {"temporal MAP": "map", "each video once": "map_by_group", "temporal AUC": "auc"}.items():
-            assert cells[head] == f"{row[f'temporal_{measure}']:.3f}"
-    assert "| minus pixels" in table and "bootstrap over 1 videos" in table
+        for head, of in shown.items():
+            assert cells[head] == f"{value(found, name, *of):.3f}"
+    assert "| minus pixels" in text and "no intervals, because 1 videos are too few" in text and "95 %" not in text
 
 
 def test_rows_are_what_the_learned_filters_give(work):
@@ -97,97 +103,147 @@ def test_rows_are_what_the_learned_filters_give(work):
     whiten = cheap_whitening(np.concatenate([s.frames for s in parts["train"]]), 0.05)
     learned, found = files.read_groups(work / "out" / "learned.npz"), results(work / "out")
     assert learned.keys() == {"random", "layer1", "layer2"} and found["scenes"]["tested"] == len(parts["test"])
-    frames, scene = np.concatenate([s.sampled for s in parts["test"]]), []
-    for i, s in enumerate(parts["test"]):
-        scene += [i] * len(s.sampled)
+    frames, scene = scenes.retrieval_frames(parts["test"])
     for name, bank in learned.items():
-        assert bank.keys() == {"W_e", "b_e", "W_d"}
+        assert bank.keys() == {"W_e", "b_e", "W_d", "pool"}
         np.testing.assert_allclose((bank["W_d"] ** 2).sum((0, 1, 2)), 1, rtol=1e-4)
         if name != "layer2":
-            z = model.encode(bank, whiten(frames), model.Config(group=4, size=2))
-            expected = retrieval.temporal_retrieval(z, scene)
-            assert found["rows"][name]["temporal_map"] == pytest.approx(expected.measure("map"))
-            inside = [t for t in range(1, len(scene) - 1) if scene[t - 1] == scene[t + 1]]
-            turns = [measures.curvature(z[t - 1 : t + 2]) for t in inside]
-            assert found["rows"][name]["turn"] == pytest.approx(np.nanmean(turns), abs=0.5)
-            np.testing.assert_allclose(found["rows"][name]["temporal_precision"], expected.curves()[0], atol=1e-6)
+            expected = retrieval.temporal_retrieval(model.encode(bank, whiten(frames), model.Config()), scene)
+            for measure in ("map", "auc"):
+                assert value(found, name, measure=measure) == pytest.approx(expected.measure(measure))
 
 
-def test_results_hold_what_is_promised_and_differences_are_differences(work):
-    found = compare("--methods", *ROWS, "--folds", 2, "--seeds", 2, "--distractors", 20, "--beta2", 3, "--out", "folds")
+def test_results_hold_what_is_promised_and_differences_are_differences(work, monkeypatch):
+    monkeypatch.setattr(scores, "ENOUGH", 3)
+    seen = spied(monkeypatch)
+    words = "--folds 2 --seeds 2 --distractors 20 --beta2 3 --filters2 32 --out folds".split()
+    found = compare("--methods", *ROWS, *words)
     assert found.keys() == set(
-        "rows differences oracle chance folds seeds scenes videos resampled split settings backend versions machine "
-        "seconds peak_mb".split()
+        "rows scores differences tasks scenes videos split settings backend versions machine seconds peak_mb".split()
     )
-    rows = found["rows"]
-    assert list(rows) == ROWS and found["seeds"] == [5, 6] and found["folds"] == 2
-    assert found["videos"] == [f"{i}.mkv" for i in range(6)] and found["scenes"]["tested"] == 12
-    assert found["resampled"] == {"units": 6, "what": "videos", "shots": 12} and found["oracle"]["temporal_map"] == 1
-    pairs = list(combinations(ROWS, 2))
-    assert list(found["differences"]) == [f"{later} - {earlier}" for earlier, later in pairs]
-    for measure in ("temporal_map", "temporal_map_by_group", "temporal_auc"):
-        for row in rows.values():
-            low, high = row[f"{measure}_95"]
-            assert 0 <= low <= row[measure] <= high <= found["oracle"][measure] + 1e-9
-            assert row[measure] == pytest.approx(np.mean(row[f"{measure}_seeds"])) and len(row[f"{measure}_seeds"]) == 2
-        for earlier, later in pairs:
-            value, low, high = found["differences"][f"{later} - {earlier}"][measure]
-            assert value == pytest.approx(rows[later][measure] - rows[earlier][measure])
-            assert low <= value <= high
-        assert 0 < found["chance"].get(measure, 0.5) < found["oracle"][measure]
-    assert len(set(rows["pixels"]["temporal_map_seeds"])) == 1  # nothing was drawn
-    start = rows["pixels"]["temporal_map"]
-    for row in rows.values():
-        assert row["temporal_way"] == pytest.approx((row["temporal_map"] - start) / (1 - start))
-        assert len(row["temporal_precision"]) == len(row["temporal_recall"]) == 40
-        assert row["crowded_map"] <= row["temporal_map"]
-    assert rows["pixels"]["crowded_map"] < start
-    assert rows["layer1"]["parameters"] == 2 * 9 * 9 * 3 * 64 + 64 and rows["pixels"]["parameters"] == 0
+    assert list(found["rows"]) == ROWS and found["videos"] == [f"{i}.mkv" for i in range(6)]
+    assert found["scenes"]["tested"] == 12 and found["split"]["folds"] == 2
+    assert found["tasks"]["temporal"] == {"queries": 12, "units": 6, "what": "videos"}
+    assert found["tasks"]["moving"]["queries"] == 4 and list(found["tasks"]) == ["temporal", "moving", "crowded"]
+    for task, measure in [(task, m) for task in found["tasks"] for m in scores.MEASURES]:
+        for name in ROWS:
+            record = table.score(found, name, task, measure)
+            assert 0 <= record["low"] <= record["value"] <= record["high"] <= 1 and len(record["seeds"]) == 2
+            assert record["value"] == pytest.approx(np.mean(record["seeds"]))
+        for earlier, later in combinations(ROWS, 2):
+            record = table.difference(found, later, earlier, task, measure)
+            apart = value(found, later, task, measure) - value(found, earlier, task, measure)
+            assert record["value"] == pytest.approx(apart) and record["low"] <= apart <= record["high"]
+            turned = table.difference(found, earlier, later, task, measure)
+            ends = [turned[key] for key in ("value", "high", "low")]
+            assert ends == [-record[key] for key in ("value", "low", "high")]
+    assert len(found["differences"]) == 10 * 9 and value(found, "oracle") == 1 > value(found, "chance") > 0
+    assert len(set(table.score(found, "pixels", "temporal", "map")["seeds"])) == 1  # nothing was drawn
+    for name in ROWS:
+        assert value(found, name, "crowded") <= value(found, name)
+    # The moving third: of all folds' queries those whose frames differ most from them.
+    codes, order = [], []
+    for fold in seen:
+        retrieved = retrieval.temporal_retrieval(fold.frames, fold.scene)
+        codes += retrieved.average_precision.tolist()
+        for i, query in enumerate(retrieval.middle_frames(fold.scene)):
+            others = fold.frames[(fold.scene == i) & (np.arange(len(fold.scene)) != query)].astype(float)
+            order.append(np.abs(others - fold.frames[query]).mean())
+    moving = np.argsort(order)[-4:]
+    assert value(found, "pixels", "moving") == pytest.approx(np.mean(np.array(codes)[moving]))
+    assert found["scenes"]["moving_from"] == pytest.approx(np.sort(order)[-4])
+    # The settings are those that were used.
     settings = found["settings"]
-    used = dict(
-        methods=ROWS,
-        steps=3,
-        batch=2,
-        rate=1e-4,
-        optimizer="adam",
-        seed=5,
-        seeds=2,
-        folds=2,
-        fps=6.0,
-        epsilon=0.05,
-        tiles=1,
-        distractors=20,
-    )
-    assert used == {name: settings[name] for name in used}
+    used = "steps 3, batch 2, rate 1e-4, seed 5, seeds 2, folds 2, fps 6, epsilon 0.05, tiles 1, distractors 20"
+    assert all(settings[name] == float(number) for name, number in map(str.split, used.split(", ")))
     config = settings["configs"]["layer2"]
-    assert (config["beta"], config["group"], config["size"]) == (3.0, 1, 4)
+    assert (config["beta"], config["filters"], config["group"], config["size"]) == (3, 32, 1, 4)
+    assert found["rows"]["layer1"]["learned"] == 2 * 9 * 9 * 3 * 64 + 64 and "learned" not in found["rows"]["random"]
+    assert found["rows"]["layer2"]["units"]["of"] == 32
     assert found["versions"]["numpy"] == np.__version__ and found["machine"]["cores"] >= 1
 
 
-def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, monkeypatch):
-    seen, real = [], command.find
+def spied(monkeypatch):
+    """The folds that the next comparison judges, as soon as it has."""
+    seen, real = [], command.judge
 
-    def spy(folds, *rest):
+    def spy(methods, runs, folds, *rest):
         seen.extend(folds)
-        return real(folds, *rest)
+        return real(methods, runs, folds, *rest)
 
-    monkeypatch.setattr(command, "find", spy)
+    monkeypatch.setattr(command, "judge", spy)
+    return seen
+
+
+def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, monkeypatch):
+    seen = spied(monkeypatch)
     found = compare("--methods", "pixels", "--folds", 3, "--out", "folds")
     films = {p.name: video.load_scenes([p]) for p in (work / "films").iterdir()}
     asked, average = [], []
     for fold in seen:
-        learned = {f.tobytes() for f in fold.data.frames} | {
-            f.tobytes() for s in fold.data.validation for f in s.frames
-        }
+        validated = {f.tobytes() for s in fold.data.validation for f in s.frames}
+        learned = {f.tobytes() for f in fold.data.frames} | validated
         assert len(fold.data.frames) > 0 and len(fold.data.validation) > 0
-        tested = set(fold.group)
-        for name in tested:
+        for name in set(fold.group):
             assert not learned & {f.tobytes() for s in films[name] for f in s.frames}
         asked += [fold.frames[fold.scene == i].tobytes() for i in np.unique(fold.scene)]
         np.testing.assert_array_equal(fold.data.whiten.mean, cheap_whitening(fold.data.frames, 0.05).mean)
         average += retrieval.temporal_retrieval(fold.frames, fold.scene).average_precision.tolist()
-    assert found["rows"]["pixels"]["temporal_map"] == pytest.approx(np.mean(average))
+    assert value(found, "pixels") == pytest.approx(np.mean(average))
     assert sorted(asked) == sorted(s.sampled.tobytes() for some in films.values() for s in some)
+
+
+def test_a_row_whose_codes_are_equal_is_said_to_be_dead(work, monkeypatch, capsys):
+    dead = METHODS["random"]._replace(encode=lambda params, frames: np.ones((len(frames), 5)))
+    monkeypatch.setitem(METHODS, "random", dead)
+    found = compare("--methods", "pixels", "random", "--out", "dead")
+    assert found["rows"]["random"]["dead"] and not found["rows"]["pixels"]["dead"]
+    assert value(found, "random") == pytest.approx(value(found, "chance"))
+    printed = capsys.readouterr().out
+    assert "random weights is dead" in printed and "pixels is dead" not in printed
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("setting", ["text.usetex: True", "image.origin: lower\nnonsense: 3\nfigure.facecolor: maroon"])
+def test_a_users_matplotlibrc_changes_no_picture(kept, tmp_path, setting):
+    (tmp_path / "matplotlibrc").write_text(setting)
+    shutil.copytree(kept[0] / "films", tmp_path / "films")
+    shutil.copytree(kept[0] / "out" / "cache", tmp_path / "out" / "cache")
+    done = process([*WORDS, "--methods", *ROWS], tmp_path, MATPLOTLIBRC=tmp_path)
+    assert done.returncode == 0 and "could not be drawn" not in done.stderr, done.stderr
+    for picture in ("curves.png", "neighbours.png", "filters.png"):
+        assert (tmp_path / "out" / picture).read_bytes() == (kept[0] / "out" / picture).read_bytes()
+
+
+def test_a_picture_that_fails_costs_neither_numbers_nor_other_pictures(work, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(path.name))
+
+    def fail(*_, **__):
+        assert (work / "new" / "results.json").exists() and (work / "new" / "table.md").exists()
+        raise RuntimeError("no room\nfor this")
+
+    monkeypatch.setattr(plots, "precision_recall", fail)
+    compare("--methods", "pixels", "layer1", "--out", "new")
+    assert set(drawn) == {"filters.png", "training.png", "neighbours.png"}
+    assert "note: new/curves.png could not be drawn: no room" in capsys.readouterr().err.splitlines()
+
+
+def test_pictures_show_the_rows_that_matter_most_and_a_query_where_they_differ(monkeypatch):
+    assert report.shown(METHODS, 8) == [name for name in METHODS if name in report.SHOWN]
+    assert report.shown(["pixels", "zca", "sfa", "layer1"], 3) == ["pixels", "zca", "layer1"]
+    scene = np.repeat(np.arange(4), 3)
+    fold = judging.Fold(None, np.arange(12), scene, scene, np.array([1.0, 9, 8, 7]))
+    right, wrong = np.array([[1, 2], [3, 4], [6, 7], [9, 10]]), np.array([[4, 5], [3, 5], [6, 1], [0, 1]])
+    rows = {"pixels": judging.Row(nearest={"temporal": right}), "layer1": judging.Row(nearest={"temporal": wrong})}
+    shown = []
+    monkeypatch.setattr(plots, "nearest_frames", lambda *arguments: shown.append(arguments))
+    for moving in (np.array([1, 2, 7]), np.array([7])):  # among all, query 0 differs most
+        report._neighbours(rows, fold, moving)
+    assert [arguments[1] for arguments in shown] == [7, 1]
+    assert {title: i.tolist() for title, i in shown[0][2].items()} == {"pixels": [6, 7], "layer 1": [6, 1]}
 
 
 # Caches
@@ -196,7 +252,6 @@ def test_every_scene_is_tested_once_by_models_that_never_saw_its_video(work, mon
 def test_the_same_again_trains_nothing_and_gives_the_same_bits(work, monkeypatch):
     before, found = contents(work / "out"), results(work / "out")
     monkeypatch.setattr(model, "loss_and_gradients", None)
-    monkeypatch.setattr(retrieval, "temporal_retrieval", None)
     assert same(compare("--methods", *ROWS), found)
     after = contents(work / "out")
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} <= {"results.json"}
@@ -216,14 +271,30 @@ def test_every_option_of_a_training_reaches_it():
     runs = []
 
     def zeros(config):
-        return {weight for weight in ("alpha", *model.OF_Z) if getattr(config, weight, None) == 0}
+        return {weight for weight in ("alpha", *model.TERMS_OF_Z) if getattr(config, weight, None) == 0}
 
-    for words in ["", *(f"--{option}" for option in options.split(", "))]:
-        args = parse(["compare", *WORDS, *words.split()])[1]
-        run = command.make_run(args, args.seed)
+    for words in ["", *(f"--{option}" for option in f"{options}, filters 8, filters2 8, labels 50".split(", "))]:
+        run = command.settings_of(parse(["compare", *WORDS, *words.split()])[1]).run()
         assert run not in runs, words
         assert all(zeros(config) == zeros(METHODS[name].config) for name, config in run.configs.items()), words
         runs.append(run)
+    assert runs[0].configs == {}  # what was not said stays as METHODS has it
+    both = command.configurations({"alpha": 7.0, "filters": 8, "labels": 50})
+    assert both["layer1"] == replace(METHODS["layer1"].config, alpha=7, filters=8) and "layer2" not in both
+    assert "alpha" not in {k for k in vars(both["alpha0"]) if both["alpha0"].alpha} and both["alpha0"].alpha == 0
+    assert both["group_sparse"].alpha == METHODS["group_sparse"].config.alpha
+    shown = METHODS["coherent"].config
+    assert both["coherent"].epochs * 50 == shown.epochs * shown.labels
+
+
+def test_a_default_stands_in_its_dataclass_alone(work, monkeypatch):
+    """What FIRST says the command trains with, and says in its --help."""
+    changed = METHODS["layer1"]._replace(config=replace(METHODS["layer1"].config, alpha=99.0))
+    monkeypatch.setitem(METHODS, "layer1", changed)
+    found = compare("--methods", "layer1", "--out", "other")
+    assert found["settings"]["configs"]["layer1"]["alpha"] == 99
+    last = found["rows"]["layer1"]["last"]["loss"]
+    assert last != results(work / "out")["rows"]["layer1"]["last"]["loss"]
 
 
 def test_films_replaced_under_the_same_name_are_noticed(work):
@@ -260,7 +331,7 @@ def test_no_resume_moves_aside_and_deletes_nothing(work, tmp_path):
     for count, ending in ((1, ".old"), (2, ".old2")):
         assert same(compare("--methods", "layer2", "--out", tmp_path, "--no-resume"), first)
         after = contents(tmp_path / "cache")
-        trained = {name for name in before if not name.startswith(("whitening", "temporal"))}
+        trained = before.keys()
         assert {name for name in after if name.endswith(ending)} == {name + ending for name in trained}
         assert len(after) == len(before) + count * len(trained) and before.keys() <= after.keys()
         assert all(after[name + ".old"] == before[name] for name in trained)
@@ -312,11 +383,10 @@ def films(tmp_path, monkeypatch, cheap):  # noqa: F811
 @pytest.mark.parametrize(
     ("count", "frames", "words", "sentence"),
     [
-        (6, lambda i: shot(i, 24), "", "bootstrap over 1 videos"),  # two seconds
+        (6, lambda i: shot(i, 24), "", "because 1 videos are too few to resample"),  # two seconds
         (6, lambda i: shot(i, 2), "--fps 12", "1 of them of fewer than five frames"),  # every scene has two frames
-        (1, lambda i: film(9, 12, 8, 14, 10, 9), "", "One is too few to resample"),  # one video, shots
-        (1, lambda i: shot(0, 60), "", "split by time; too few shots"),
-        (6, lambda i: still(i, 9), "", "Pixels are perfect"),
+        (1, lambda i: film(9, 12, 8, 14, 10, 9), "", "because 1 shots are too few to resample"),  # one video, shots
+        (1, lambda i: shot(0, 60), "", "earlier and later parts of the same shots"),
     ],
 )
 def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, words, sentence):
@@ -324,9 +394,16 @@ def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, wo
     found = compare("--methods", *ROWS, "colour_histogram", *words.split())
     printed = capsys.readouterr()
     assert sentence in printed.out and "Traceback" not in printed.err
-    alone = found["resampled"]["units"] == 1
-    assert all((row["temporal_map_95"] is None) == alone for row in found["rows"].values())
-    assert found["oracle"]["temporal_map"] == 1 and 0 <= found["chance"]["temporal_map"] <= 1 + 1e-9
+    assert all(record["low"] is None for record in found["scores"] + found["differences"])
+    assert value(found, "oracle") == 1 and 0 <= value(found, "chance") <= 1 + 1e-9
+
+
+def test_windows_of_one_shot_are_one_unit(films, monkeypatch):
+    """Two windows a side: of four scenes each shot is one, and eight shots give an interval where seven do not."""
+    films(1, lambda i: film(*[8] * 8, height=64, width=64))
+    monkeypatch.setattr(scenes, "SHARES", {"train": 0.1, "validation": 0.1, "test": 0.8})
+    found = compare("--methods", "pixels", "zca", "--tiles", 2)
+    assert found["tasks"]["temporal"] == {"queries": 24, "units": 6, "what": "shots"}
 
 
 @pytest.mark.parametrize(
@@ -337,12 +414,7 @@ def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, wo
         (5, lambda i: shot(i, 9), "--folds 2", "2 folds need 6 videos, and there are 5; give more, or use 1 fold"),
         (1, lambda i: shot(0, 1), "", "holds no scene of 2 frames at 6 a second"),
         (1, lambda i: shot(0, 30, 24, 64), "", "is 64 x 24 pixels, smaller than the 32 x 32 needed"),
-        (
-            1,
-            lambda i: shot(0, 9, 64, 64),
-            "--tiles 3",
-            "smaller than the 96 x 96 needed; use a larger video or fewer --tiles",
-        ),
+        (1, lambda i: shot(0, 9, 64, 64), "--tiles 3", "96 x 96 needed; use a larger video or fewer --tiles"),
     ],
 )
 def test_films_of_no_use_get_a_sentence(films, tmp_path, capsys, count, frames, words, sentence):
@@ -371,50 +443,70 @@ def images(tmp_path, monkeypatch):
 def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     monkeypatch.setattr(paper, "ALPHAS", (0.5, 1.0))
     monkeypatch.setattr(paper, "BETAS", (2.0,))
-    figures, tables = set(), "results.json table.md overview.md".split()
-    monkeypatch.setattr(plots, "save", lambda figure, path: figures.add(path.name))
-    monkeypatch.setattr(convnet, "image_accuracy", lambda params, images, labels: 0.25 + len(images))
+    figures, made = set(), "results.json table.md overview.md".split()
+    monkeypatch.setattr(plots, "draw", lambda path, *_, **__: figures.add(path.name))
+    method = METHODS["supervised2"]._replace(accuracy=lambda params, images, labels: 0.25 + len(images))
+    monkeypatch.setitem(METHODS, "supervised2", method)
     out, rows = tmp_path / "out", "pixels layer1 supervised1 supervised2".split()
     words = ["paper", *WORDS, *f"--out {out} --folds 1 --seeds 1 --grid-steps 1 --epochs 1 --methods".split(), *rows]
     assert main(words) == 0
-    assert {
-        "figure3.png",
-        "figure4.png",
-        "standings.png",
-        "grid.png",
-        "curves_classes.png",
-        "neighbours_classes.png",
-    } <= figures
-    assert all((out / name).exists() for name in tables)
+    assert set("figure4.png standings.png grid.png curves_classes.png neighbours_classes.png".split()) <= figures
+    assert all((out / name).exists() for name in made)
     found = results(out)
+    settings = found["settings"]
+    assert (settings["rate"], settings["distractors"]) == (1e-4, paper.SETTINGS.distractors)  # said, and the paper's
     grid = found["grid"]
     assert np.shape(grid["class AUC, training images"]) == (len(grid["alpha"]), len(grid["beta"])) == (2, 1)
-    # Classes by a loop, recall k / 40.
+    # Classes by a loop.
     (gallery, gallery_labels), (asked, labels) = cifar.load("train"), cifar.load("test")
     q, g = (x.reshape(len(x), -1).astype(float) for x in (asked, gallery))
     q, g = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, g))
-    precision = np.zeros(40)
+    average = []
     for code, label in zip(q, labels, strict=True):
-        order = np.argsort(-(g @ code), kind="stable")[:40]
-        precision += np.cumsum(gallery_labels[order] == label) / np.arange(1, 41) / len(q)
-    np.testing.assert_allclose(found["rows"]["pixels"]["class_precision"], precision, atol=1e-6)
-    assert found["rows"]["pixels"]["class_recall"] == [k / 40 for k in range(1, 41)]
+        hit = gallery_labels[np.argsort(-(g @ code), kind="stable")[:40]] == label
+        average.append((hit * hit.cumsum() / np.arange(1, 41)).sum() / 40)
+    assert value(found, "pixels", "class") == pytest.approx(np.mean(average))
+    record = table.score(found, "pixels", "class", "map")
+    assert record["low"] < record["value"] < record["high"]  # 45 images
     network = found["rows"]["supervised2"]
     assert network["test_accuracy_seeds"] == [network["test_accuracy"]] == [0.25 + len(asked)]
     # The published values stand beside ours as ratios to pixels.
-    cells = next(c for c in cells_of((out / "overview.md").read_text()) if c[0] == "layer 1")
-    for cell, task, published in ((1, "temporal", "1.51"), (3, "class", "1.26")):
-        ours, pixels = (found["rows"][name][f"{task}_auc"] for name in ("layer1", "pixels"))
-        assert cells[cell].startswith(f"{ours:.3f} (") and cells[cell + 1] == f"{ours / pixels:.2f} ({published})"
+    heads, *lines = cells_of((out / "overview.md").read_text())
+    cells = next(c for c in lines if c[0] == "layer 1")
+    for head, task, published in (("AUC, all scenes", "temporal", "1.51"), ("AUC, classes", "class", "1.26")):
+        ours, pixels = (value(found, name, task, "auc") for name in ("layer1", "pixels"))
+        at = heads.index(head)
+        assert cells[at].startswith(f"{ours:.3f}") and cells[at + 1] == f"{ours / pixels:.2f} ({published})"
     groups = found["rows"]["layer1"]["groups"]
-    assert cells[5] == f"{groups['within'] / groups['between']:.2f}" and cells[7] == "31,168"
-    # They are read back.
-    monkeypatch.setattr(retrieval, "class_retrieval", None)
-    images, args = {part: cifar.load(part) for part in ("train", "test")}, parse(words)[1]
-    again, _ = command.class_retrieval("pixels", {}, images, args)
-    assert found["rows"]["pixels"]["class_map"] == pytest.approx(again.measure("map"))
-    with pytest.raises(TypeError):  # those of other parameters are not
-        command.class_retrieval("pixels", {"W_e": np.ones(1)}, images, args)
+    assert cells[-3] == f"{groups['within'] / groups['between']:.2f}" and cells[-1] == "31,168"
+    # Standings: from pixels, with names.
+    figure = paper.standing(found)
+    assert {text.get_text() for text in figure.axes[0].texts} == {found["rows"][name]["title"] for name in rows[1:]}
+
+
+def test_class_retrieval_is_cached_under_its_codes(images, tmp_path, monkeypatch):
+    """Who edits a row's `encode` gets the new scores; so does who asks to start afresh."""
+    images, searches = {part: cifar.load(part) for part in ("train", "test")}, []
+    monkeypatch.setattr(cheap_search := retrieval, "class_retrieval", counted(retrieval.class_retrieval, searches))
+    settings = replace(command.DEFAULT, out=tmp_path / "out")
+
+    def asked(row, run):
+        return judging._classes(row, judging.Row(), {}, images, run).measure("map")
+
+    first = asked("colour_histogram", settings.run())
+    assert asked("colour_histogram", settings.run()) == first and len(searches) == 1 and cheap_search
+    coarse = METHODS["colour_histogram"]._replace(encode=lambda p, frames: controls.colour_histogram(p, frames, 2))
+    assert asked("colour_histogram", replace(settings, resume=False).run()) == first and len(searches) == 2
+    monkeypatch.setitem(METHODS, "colour_histogram", coarse)
+    assert asked("colour_histogram", settings.run()) != first and len(searches) == 3
+
+
+def counted(function, calls):
+    def wrapper(*args, **kwargs):
+        calls.append(1)
+        return function(*args, **kwargs)
+
+    return wrapper
 
 
 def test_the_paper_needs_its_corpus(cheap, tmp_path, monkeypatch, capsys):  # noqa: F811
