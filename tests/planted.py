@@ -72,7 +72,7 @@ PLANTED["slowae.layers.linear_backward"] = [
 PLANTED["slowae.methods.drlim.embed"] = [
     ("return layers.linear_forward(x, params['W_1'], params['b_1'])", "z: expected shape .* found a tuple of 2"),
     ("return x @ params['W_1'] @ params['W_2'] + params['b_2']", r"z\[.*: expected"),
-    ("return layers.linear_forward(x, params['W_2'], params['b_2'])[0]", "stops at `return layers.linear_forward"),
+    ("return layers.linear_forward(x, params['W_2'], params['b_2'])[0]", "stops with ValueError: matmul"),
 ]
 PLANTED["slowae.losses.drlim"] = [
     ("return right(z, z_other, near, margin + 1e-13, squared)", r"far, m = 5: dz\[0, 0\]: expected 0, found 0.6 "),
