@@ -9,7 +9,7 @@ from copy import deepcopy
 from functools import partial
 
 import numpy as np
-from answers import NotRight, ask, call, compare, unchanged
+from answers import NotRight, agree, ask, call, compare, unchanged
 
 from slowae.backend import to_device
 from slowae.gradcheck import check_gradients
@@ -137,7 +137,7 @@ def check_in_place(answer, solution, changes, **arguments):
     if all(unchanged(arguments[what], found[what]) for what in changes):
         same = f"{' and '.join(changes)} as before; v[...] = ... writes into an array, v = ... does not"
         raise NotRight(f"{name} changes nothing yet: {same}")
-    compare(name, changes, tuple(expected[what] for what in changes), tuple(found[what] for what in changes))
+    agree(name, changes, [expected[what] for what in changes], [found[what] for what in changes])
     print(f"{name}: {', '.join(changes)} right")
 
 
