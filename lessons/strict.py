@@ -6,9 +6,9 @@ copied by np.asarray, nor anything about speed.
 
 from contextlib import contextmanager
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
-import pytest
 
 from slowae import backend
 
@@ -75,8 +75,6 @@ class Strict(np.ndarray):
 def in_use():
     """The chosen backend is the stand-in: to_device moves to it, to_host from it."""
     device = SimpleNamespace(asarray=Strict.of, get_array_module=lambda x: np)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "cupy", device)
-        patch.setattr(backend, "_chosen", "cupy")
-        patch.setattr(backend, "array_module", lambda x: device if isinstance(x, Strict) else np)
+    patches = {"cupy": device, "_chosen": "cupy", "array_module": lambda x: device if isinstance(x, Strict) else np}
+    with mock.patch.multiple(backend, **patches):
         yield

@@ -35,7 +35,7 @@ def gpu_available():
 
 
 def use(name):
-    """Choose the backend for to_device: "numpy" or "cupy". ValueError, RuntimeError if it cannot be had."""
+    """Choose the backend for to_device: "numpy" or "cupy". ValueError or RuntimeError if it cannot be had."""
     global _chosen
     if name not in ("numpy", "cupy"):
         raise ValueError(f"backend must be numpy or cupy, not {name!r}")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from slowae.backend import array_module, chosen, to_device, to_host
 
@@ -13,8 +14,8 @@ from slowae.backend import array_module, chosen, to_device, to_host
 def keep_memory():
     """Tell the C library to keep 256 MB of what is freed, and arrays below 32 MB among them; glibc only.
 
-    It hands large arrays back to the system otherwise, and the next ones cost a page fault for each 4 kB, up to half
-    the time of a step. It concerns the whole process, so programs ask for it, and no import does.
+    Large arrays that it hands back to the system cost page faults when the next ones come, up to half the time of a
+    step. It concerns the whole process, so programs ask for it, and no import does.
     """
     with suppress(AttributeError, OSError, TypeError):  # another C library
         M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -24,11 +25,7 @@ def keep_memory():
 
 @cache
 def _blas():
-    """The BLAS libraries' controller and the number of threads they are set to use; (None, 1) without threadpoolctl."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return None, 1
+    """The BLAS libraries' controller, and the number of threads they are set to use."""
     controller = ThreadpoolController().select(user_api="blas")
     return controller, max((library["num_threads"] for library in controller.info()), default=1)
 

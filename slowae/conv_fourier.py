@@ -85,8 +85,7 @@ def _matrices(x, W):
     """_fourier for the frames or maps x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
     (_, H, width, _), (F, _, C, _) = x.shape, W.shape
     apart = 5 * C < 2 * H  # from the operations of a step: four transforms of K maps, five products
-    device = str(getattr(x, "device", ""))  # NumPy 1 has none
-    key = type(x), device, x.dtype, H, width, F, apart
+    key = type(x), str(x.device), x.dtype, H, width, F, apart
     if key not in _kept:
         *pairs, grid, places = _fourier(H, width, F, apart)
         _kept[key] = _Fourier(*([np.asarray(m, x.dtype, like=x) for m in pair] for pair in pairs), grid, places)

@@ -10,25 +10,23 @@ from slowae import __version__, backend, blocks, processes
 
 
 def versions(more=()):
-    """What a result depends on, for results.json; `more` packages beside the project's own."""
-    names = ("numpy", "scipy", "av", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", *more)
-    found = {"python": platform.python_version(), "slowae": __version__}
-    for name in names:
+    """{package: version} of Python, of this and of what it imports; `more` packages beside."""
+    numbers = {"python": platform.python_version(), "slowae": __version__}
+    for name in ("numpy", "scipy", "av", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", *more):
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            numbers[name] = importlib.metadata.version(name)
+    return numbers
 
 
 def machine():
     """What a measured time holds for."""
-    found = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": blocks.threads()}
-    found["processes"] = processes.count()
+    about = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": blocks.threads()}
+    about["processes"] = processes.count()
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
-        found["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), found["cpu"])
+        about["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), about["cpu"])
     if backend.chosen() == "cupy":
-        found["gpu"] = backend.device_name()
-        found["tf32"] = os.environ.get("CUPY_TF32") == "1"
-    return found
+        about |= {"gpu": backend.device_name(), "tf32": os.environ.get("CUPY_TF32") == "1"}
+    return about
 
 
 def peak_mb():

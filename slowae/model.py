@@ -5,11 +5,9 @@ pairs: all x_t, then all x_t'; for acceleration triplets: all x_t-1, then all x_
 """
 
 import os
-from collections.abc import Callable
+from collections import namedtuple
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu
 
 # Each term of z, under the name of its weight in Config.
 TERMS_OF_Z = {"beta": losses.slowness, "group_sparsity": losses.sparsity, "acceleration": losses.acceleration}
+Filters = namedtuple("Filters", "forward backward decode_forward decode_backward")
 LARGEST = 1e15  # number of the frames: it and its inverse leave room for squares and sums in float32
 
 
@@ -28,9 +27,8 @@ LARGEST = 1e15  # number of the frames: it and its inverse leave room for square
 class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
-    filters: K of them, of side x side places. rise: the share of a training over which the weights of terms of z rise
-    from 0 to their values. group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap) and acceleration (Section 6):
-    terms of z that rows have in place of slowness.
+    filters: how many, of side x side places. rise: the share of a training over which the weights of z rise from 0.
+    group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap), acceleration (Section 6): in place of slowness.
     """
 
     alpha: float = 1.0
@@ -46,15 +44,14 @@ class Config:
     def __post_init__(self):
         for name in ("alpha", "rise", *TERMS_OF_Z):  # a float64 of NumPy would make float64 of float32
             weight = float(getattr(self, name))
-            require(isfinite(weight) and weight >= 0, f"{name} must be finite and not negative, not {weight}")
+            require(0 <= weight < float("inf"), f"{name} must be finite and not negative, not {weight}")
             object.__setattr__(self, name, weight)
         for name in ("group", "size", "filters", "side"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
         require(self.side % 2 == 1, f"the filters' side must be odd, not {self.side}")
         require(self.rise <= 1, f"rise must be a share of the training, between 0 and 1, not {self.rise}")
-        require(
-            not (self.beta and self.acceleration), f"beta or acceleration must be 0: {self.beta}, {self.acceleration}"
-        )
+        weights = self.beta, self.acceleration
+        require(not all(weights), f"beta or acceleration must be 0, not {weights}: they need windows of 2 or 3 frames")
 
     @property
     def T(self):
@@ -73,20 +70,6 @@ def init_params(rng, shape):
     return {"W_e": W_d * min(0.5, 2 * shape[-2] / shape[-1]), "b_e": np.zeros(shape[-1], np.float32), "W_d": W_d}
 
 
-class Filters(NamedTuple):
-    """A filter bank at work: a = W_e x + b_e and its weights' gradient, x_hat = W_d h and its gradients."""
-
-    forward: Callable
-    backward: Callable
-    decode_forward: Callable
-    decode_backward: Callable
-
-
-LINEAR = Filters(
-    layers.linear_forward, layers.linear_backward_weights, layers.linear_decode_forward, layers.linear_decode_backward
-)
-
-
 def convolution(x):
     """The module that convolves frames x: by Fourier transform on a CPU, as a product with patches on a GPU.
 
@@ -98,28 +81,28 @@ def convolution(x):
 
 
 def filters_for(x):
-    """Filters that fit the data: over all places for frames (N, H, W, C), one product for patches (N, D)."""
+    """A filter bank over all places of frames (N, H, W, C), or as one product for patches (N, D) -> Filters.
+
+    forward: a = W_e x + b_e; backward: the gradients of W_e and b_e; decode_forward, decode_backward: x_hat = W_d h.
+    """
     if x.ndim == 2:
-        return LINEAR
+        decode = layers.linear_decode_forward, layers.linear_decode_backward
+        return Filters(layers.linear_forward, layers.linear_backward_weights, *decode)
     by = convolution(x)
     return Filters(by.conv_forward, by.conv_backward_filters, by.decode_forward, by.decode_backward)
 
 
 def _require_frames(params, x):
-    """The one look at what enters: after it shapes and dtypes fit, and no square leaves float32."""
+    """The one look at what enters: after it shapes and dtypes fit, and squares of frames fit into float32."""
     W = params["W_e"]
-    require(
-        x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype and x.dtype in (np.float32, np.float64),
-        f"frames {x.shape} {x.dtype} do not fit the filters {W.shape} {W.dtype}",
-    )
+    fit = x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype and x.dtype in (np.float32, np.float64)
+    require(fit, f"frames {x.shape} {x.dtype} do not fit the filters {W.shape} {W.dtype}")
     require(W.ndim == 2 or len(W) % 2 == 1, f"the filters' side must be odd, not {len(W)}")
     require(len(x) > 0, "there are no frames")
     if array_module(x) is np:  # on a GPU this look would stall every step; there `train` checks what it logs
         largest = abs(x).max()
-        require(
-            largest == 0 or 1 / LARGEST <= largest <= LARGEST,
-            f"the frames' largest number is {largest:g}, which is NaN, Inf, or has no square in float32: whiten them",
-        )
+        sound = largest == 0 or 1 / LARGEST <= largest <= LARGEST
+        require(sound, f"the frames' largest number is {largest:g}, which is NaN, Inf, or has no square in float32")
 
 
 def _code_forward(params, x, config):
@@ -141,10 +124,9 @@ def _windows_in_blocks(x, W, T=2):
     """A batch -> blocks of its windows of T frames, each all first frames, then all second ones, ..."""
     what = {2: "pairs: all x_t, then all x_t'", 3: "triplets: all x_t-1, then all x_t, then all x_t+1"}[T]
     require(len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
-    N = len(x) // T
-    step = -(-N // len(frame_blocks(x, W)))  # blocks of one size, or a thread waits for the other
-    windows = x.reshape(T, N, *x.shape[1:])
-    return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, N, step)]
+    windows = x.reshape(T, -1, *x.shape[1:])
+    step = -(-windows.shape[1] // len(frame_blocks(x, W)))  # blocks of one size, or a thread waits for the other
+    return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, windows.shape[1], step)]
 
 
 def _of_z(z, weights):
@@ -181,8 +163,7 @@ def loss_and_gradients(params, x, config, done=1.0):
 
     sum over tau of (|W_d h_tau - x_tau|^2 + alpha |h_tau|_1) + beta sum_i |z_t,i - z_t',i|, mean over the N pairs.
     group_sparsity weighs sum over tau, i of z_tau,i; acceleration sum_i |z_t+1,i - 2 z_t,i + z_t-1,i| of N triplets.
-    done: the share of a training that lies behind, while the weights of z rise. ValueError for frames that do not fit
-    the filters, no whole number of windows, NaN, Inf, or squares that float32 cannot hold.
+    done: the share of a training that lies behind, while the weights of z rise. ValueError for frames that do not fit.
     """
     _require_frames(params, x)
     require(0 <= done <= 1, f"done is a share of the training, between 0 and 1, not {done}")

@@ -14,9 +14,8 @@ from slowae.checks import require_alike
 def _rate_of(name, rate, bias_rate):
     """Biases, the b_..., learn `bias_rate` times as fast as weights.
 
-    Sparsity and slowness push every bias down, step after step; a filter's gradients turn with the batch. So biases
-    outrun filters, however small their gradients in Adam, and a unit that has fallen silent passes none: it never
-    comes back (lesson 07).
+    Sparsity and slowness push every bias down, step after step, while a filter's gradients turn with the batch. So
+    biases outrun filters, in Adam also by small gradients, and a unit that has fallen silent stays silent (lesson 07).
     """
     return rate * bias_rate if name.startswith("b_") else rate
 

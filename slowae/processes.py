@@ -84,7 +84,7 @@ def leader_first():
 def require_agreement(what, mine):
     """ValueError, in a process whose list of texts `mine` is not the leader's, that names the first that differ.
 
-    what: "film", say, of which `mine` names each, with a checksum: means of different things would go unnoticed.
+    what: one of them, "film" say. Means of gradients on different films would go unnoticed.
     """
     if count() == 1:
         return

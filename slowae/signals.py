@@ -5,44 +5,44 @@ from contextlib import contextmanager
 
 
 class Flag:
-    """is_set() says whether a signal has come. (A second one would wait for ever for threading.Event's lock.)"""
+    """is_set() says whether a signal has come. (A second one would wait for ever for the lock of threading.Event.)"""
 
     def __init__(self):
-        self.raised = False
+        self.came = False
 
     def is_set(self):
-        return self.raised
+        return self.came
+
+    def set(self, *_):
+        self.came = True
 
 
-def _heard(names):
-    """{signal: handler} of those that this platform has and that are not ignored, as nohup has it."""
+def _replace_handlers(names, handler):
+    """-> {signal: former handler} of these that the platform has and that are not ignored, as nohup has it."""
     kinds = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    handlers = {kind: signal.getsignal(kind) for kind in kinds}
-    return {kind: handler for kind, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    former = {kind: signal.getsignal(kind) for kind in kinds}
+    former = {kind: old for kind, old in former.items() if old not in (signal.SIG_IGN, None)}
+    for kind in former:
+        signal.signal(kind, handler)
+    return former
 
 
 @contextmanager
 def flag():
-    """-> a Flag that Ctrl-C, SIGTERM and SIGHUP raise in this block, so that no step is ever half done."""
-    raised, before = Flag(), _heard(("SIGINT", "SIGTERM", "SIGHUP"))
-
-    def handler(*_):
-        raised.raised = True
-
+    """-> a Flag that Ctrl-C, SIGTERM and SIGHUP set in this block, so that no step is ever half done."""
+    stop = Flag()
+    former = _replace_handlers(("SIGINT", "SIGTERM", "SIGHUP"), stop.set)
     try:
-        for kind in before:
-            signal.signal(kind, handler)
-        yield raised
+        yield stop
     finally:
-        for kind, former in before.items():
-            signal.signal(kind, former)
+        for kind, handler in former.items():
+            signal.signal(kind, handler)
+
+
+def _stop(number, _):
+    raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
 
 
 def raise_keyboard_interrupt():
-    """From now on SIGTERM and SIGHUP raise KeyboardInterrupt("stopped by ..."), as Ctrl-C does without its name."""
-
-    def handler(number, _):
-        raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
-
-    for kind in _heard(("SIGTERM", "SIGHUP")):
-        signal.signal(kind, handler)
+    """From now on SIGTERM and SIGHUP raise KeyboardInterrupt("stopped by SIGTERM"), ..., as Ctrl-C raises one."""
+    _replace_handlers(("SIGTERM", "SIGHUP"), _stop)

@@ -69,13 +69,14 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
             bar.update()
             looking = state.step % descent.every == 0 or state.step == descent.steps
             if looking or stopping:
-                row = {"step": state.step, "loss": float(loss), **(watch(state.params) if watch else {})}
-                numbers = {name: value for name, value in row.items() if isinstance(value, float)}
-                _require_finite(numbers, state, descent)
+                row = {"step": state.step, "loss": float(loss)}
+                _require_finite(row, state, descent)  # before watch, which what is not finite may upset
+                row |= watch(state.params) if watch else {}
+                _require_finite(row, state, descent)
                 if looking:
                     state.history.append(row)
                 state.seconds = time.perf_counter() - began
-                bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
+                bar.set_postfix({name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)})
                 if path:
                     checkpoints.save(path, state)
         if stopping or stop.is_set():
@@ -85,14 +86,14 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     return to_host(state.params), state.history
 
 
-def _require_finite(numbers, state, descent):
+def _require_finite(row, state, descent):
     """What the step changed, too: it may have been ruined, and only the next loss would tell."""
     changed = [*state.params.values(), *state.moments.values()]
     finite = [bool(array_module(value).isfinite(value).all()) for value in changed]
-    bad = [name for name, value in numbers.items() if not np.isfinite(value)]
+    bad = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
     if bad or not all(finite):
         name = bad[0] if bad else "loss"
         raise FloatingPointError(
-            f"training diverged by step {state.step}, {name} {numbers[name]:g}: try a lower rate than "
+            f"training diverged by step {state.step}, {name} {row[name]:g}: try a lower rate than "
             f"{descent.rate:g}, or smaller weights of the loss"
         )

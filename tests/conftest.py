@@ -24,8 +24,8 @@ def chosen_backend(request):
 
 @pytest.fixture(autouse=True)
 def _no_user_settings(monkeypatch):
-    monkeypatch.delenv("SLOWAE_DATA", raising=False)
-    monkeypatch.delenv("SLOWAE_BACKEND", raising=False)
+    for name in ("SLOWAE_DATA", "SLOWAE_BACKEND", "SLOWAE_CONV"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def pytest_collection_modifyitems(items):

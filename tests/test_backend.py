@@ -56,6 +56,12 @@ def test_a_backend_that_cannot_be_had_is_a_sentence(monkeypatch, name, error, sa
             choose()
 
 
+def test_an_empty_setting_is_none(monkeypatch):
+    monkeypatch.setattr(backend, "_chosen", None)
+    monkeypatch.setenv("SLOWAE_BACKEND", "")
+    assert backend.chosen() == "numpy"
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_blocks_keep_their_order_their_threads_and_their_errors(monkeypatch, count):
     monkeypatch.setattr(backend, "_chosen", "numpy")

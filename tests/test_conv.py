@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strategies import conv_shapes, seeds
 from strict import Strict
 
 from slowae import conv, conv_fourier
 from slowae.backend import to_device, to_host
-from slowae.conv import col2im, im2col
+from slowae.conv import im2col
 from slowae.gradcheck import check_gradients
 
 BOTH = pytest.mark.parametrize("module", [conv, conv_fourier], ids=lambda module: module.__name__)
@@ -66,28 +65,10 @@ def test_decode_is_the_transpose_of_conv(module, shapes, seed):
     np.testing.assert_allclose((found["a"] * h).sum(), (x * found["x_hat"]).sum(), rtol=1e-9, atol=1e-9)
 
 
-@given(conv_shapes(), st.sampled_from([1, 3, 5]), seeds)
-def test_col2im_is_the_transpose_of_im2col(shapes, F, seed):
-    rng, x, *_ = draw(shapes, seed)
-    cols = to_host(im2col(to_device(x), F))
-    c = rng.standard_normal(cols.shape)
-    back = to_host(col2im(to_device(c), x.shape, F))
-    np.testing.assert_allclose((cols * c).sum(), (x * back).sum(), rtol=1e-9, atol=1e-9)
-
-
 def test_im2col_rows_are_padded_patches():
     rows = to_host(im2col(to_device(np.arange(1.0, 10).reshape(1, 3, 3, 1)), 3))
     assert rows[0].tolist() == [0, 0, 0, 0, 1, 2, 0, 4, 5]
     assert rows[4].tolist() == list(range(1, 10))
-
-
-@BOTH
-def test_filter_gradients_alone_are_the_same(module):
-    _, x, W, b, da = draw(((2, 4, 5, 3), (3, 3, 3, 4)), 0)
-    x, W, b, da = map(to_device, (x, W, b, da))
-    _, cache = module.conv_forward(x, W, b)
-    for one, other in zip(module.conv_backward_filters(da, cache), module.conv_backward(da, cache)[1:], strict=True):
-        np.testing.assert_allclose(to_host(one), to_host(other), rtol=1e-12)
 
 
 @BOTH
@@ -124,45 +105,6 @@ def test_constants_of_the_host_do_not_reach_the_device(module):
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("x", "W", "b", "complaint"),
-    [
-        (np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 3, 4)), np.zeros(4), "must be"),
-        (np.zeros((4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(4), "must be"),
-        (np.zeros((1, 4, 4, 3)), np.zeros((2, 2, 3, 4)), np.zeros(4), "odd"),
-        (np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(3), "bias"),
-        (np.zeros((1, 4, 4, 3), int), np.zeros((3, 3, 3, 4)), np.zeros(4), "dtype"),
-        (np.zeros((1, 4, 4, 3), np.float32), np.zeros((3, 3, 3, 4)), np.zeros(4), "dtype"),
-    ],
-)
-def test_bad_arguments_get_a_sentence(module, x, W, b, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        module.conv_forward(x, W, b)
-
-
-@BOTH
-def test_decode_refuses_what_does_not_fit(module):
-    with pytest.raises(ValueError, match="must be"):
-        module.decode_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)))
-    with pytest.raises(ValueError, match="odd"):
-        module.decode_forward(np.zeros((1, 4, 4, 4)), np.zeros((2, 2, 3, 4)))
-
-
-@BOTH
-@pytest.mark.parametrize("shape", [(2, 6, 4), (1, 6, 4, 4), (2, 4, 6, 4), (2, 6, 4, 2), (48, 4)])
-def test_a_backward_refuses_another_shape_with_as_many_numbers(module, shape):
-    h, W = np.zeros((2, 6, 4, 4)), np.zeros((3, 3, 4, 4))
-    _, cache = module.conv_forward(h, W, np.zeros(4))
-    _, decode_cache = module.decode_forward(h, W)
-    for backward, kept in (
-        (module.conv_backward, cache),
-        (module.conv_backward_filters, cache),
-        (module.decode_backward, decode_cache),
-    ):
-        with pytest.raises(ValueError):
-            backward(np.zeros(shape), kept)
-
-
-def test_col2im_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match="do not fit"):
-        col2im(np.zeros((16, 9)), (1, 4, 4, 3), 3)
+def test_a_bias_that_would_broadcast_is_refused(module):
+    with pytest.raises(ValueError, match=r"bias \(1,\) must have one entry per filter"):
+        module.conv_forward(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 3, 4)), np.zeros(1))

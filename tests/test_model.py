@@ -103,17 +103,6 @@ def test_a_term_of_z_adds_its_weight_times_its_value(term):
     assert value > 0 and evaluate(params, x, config)[0] - without[0] == pytest.approx(0.6 * value)
 
 
-def test_both_convolutions_give_the_same_eq_2(monkeypatch):
-    params, x, config = problem(0, CONV, windows=3)
-    found = []
-    for by in (conv, conv_fourier):
-        monkeypatch.setattr(model, "convolution", lambda x, by=by: by)
-        assert model.filters_for(x).forward is by.conv_forward
-        found.append((evaluate(params, x, config), to_host(encode(to_device(params), to_device(x), config))))
-    assert_close(found[0][0], found[1][0])
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9, atol=1e-12)
-
-
 def test_the_data_and_one_word_choose_the_convolution(monkeypatch):
     x = np.zeros((2, 4, 4, 3))
     for word, by in (("", conv_fourier), ("fourier", conv_fourier), ("plain", conv)):
@@ -135,29 +124,6 @@ def test_the_weights_of_z_rise_in_a_line(term, rise, done, share):
     params, x, config = problem(0, LINEAR, rise=rise, **of_z({term: 1.3}))
     reached = replace(config, rise=0.0, **{term: max(share, 1e-300) * 1.3})  # 0 might ask for other windows
     assert_close(evaluate(params, x, config, done), evaluate(params, x, reached))
-
-
-def test_group_sparsity_and_acceleration_by_hand():
-    """What the weight adds: of z = 5 and 0, and of z = 5, 10, 15, and of 5, 10, 10."""
-    params = {"W_e": np.eye(2), "b_e": np.zeros(2), "W_d": np.eye(2)}
-
-    def added(x, **weight):
-        x = np.array(x, float)
-        (loss, grads), (without, grads_without) = (
-            evaluate(params, x, Config(0.0, 0.0, group=2, size=1, **{name: share * w for name, w in weight.items()}))
-            for share in (1, 1e-300)
-        )
-        return loss - without, grads["W_e"] - grads_without["W_e"]
-
-    value, dW_e = added([[3, 4], [0, -1]], group_sparsity=2)
-    assert value == pytest.approx(2 * 5)
-    np.testing.assert_allclose(dW_e, 2 * np.outer([3, 4], [3 / 5, 4 / 5]))
-    steady, turning = ([[3, 4], [6, 8], last] for last in ([9, 12], [6, 8]))
-    assert added(steady, acceleration=2)[0] == pytest.approx(0, abs=1e-12)
-    value, dW_e = added(turning, acceleration=2)
-    assert value == pytest.approx(2 * 5)
-    # The signs of z_t-1 - 2 z_t + z_t+1 = -5, times x and dz / dh = (3/5, 4/5) of each frame.
-    np.testing.assert_allclose(dW_e, 2 * np.outer(-1 * np.array([3, 4]) + 2 * np.array([6, 8]) - [6, 8], [0.6, 0.8]))
 
 
 @BOTH
@@ -242,14 +208,14 @@ def test_bad_frames_get_a_sentence_where_they_enter(x, complaint):
             enter(params, x, config)
 
 
-@pytest.mark.parametrize("scale", [1e-15, 1e15])
+@pytest.mark.parametrize("scale", [2e-15, 5e14])
 def test_frames_of_any_size_that_are_taken_give_finite_numbers(scale):
     params, x, config = problem(0, CONV)
-    params = {name: value.astype(np.float32) for name, value in params.items()}
-    x = (x * scale / np.abs(x).max()).astype(np.float32).clip(-np.float32(scale), np.float32(scale))
-    loss, grads = evaluate({**params, "b_e": 0 * params["b_e"]}, x, config)
+    params = {name: value.astype(np.float32) for name, value in params.items()} | {"b_e": np.zeros(8, np.float32)}
+    x = (x / np.abs(x).max() * scale).astype(np.float32)
+    loss, grads = evaluate(params, x, config)
     assert 0 < loss < np.inf and all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
-    assert encode({**params, "b_e": 0 * params["b_e"]}, x, config).max() > 0.01 * scale
+    assert encode(params, x, config).max() > 0.01 * scale
 
 
 def test_integers_and_even_filters_are_refused():
@@ -258,13 +224,6 @@ def test_integers_and_even_filters_are_refused():
         encode({name: value.astype(int) for name, value in params.items()}, x.astype(int), config)
     with pytest.raises(ValueError, match="side must be odd, not 2"):
         encode(init_params(np.random.default_rng(0), (2, 2, 2, 8)), x.astype(np.float32), config)
-
-
-@pytest.mark.parametrize("frames", [2, 4])
-def test_acceleration_asks_for_triplets(frames):
-    params, _, config = problem(0, LINEAR, **TRIPLETS)
-    with pytest.raises(ValueError, match=f"triplets: all x_t-1, then all x_t, then all x_t.1, not {frames} frames"):
-        loss_and_gradients(params, np.zeros((frames, 6)), config)
 
 
 def test_weights_of_numpys_do_not_make_float64_of_float32():
@@ -276,10 +235,13 @@ def test_weights_of_numpys_do_not_make_float64_of_float32():
     assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("done", [-0.1, 1.1, np.nan])
-def test_no_share_of_a_training_is_refused(done):
-    with pytest.raises(ValueError, match=f"between 0 and 1, not {done}"):
-        loss_and_gradients(*problem(0, CONV), done)
+def test_windows_and_shares_of_a_training_that_are_none_are_refused():
+    params, x, config = problem(0, LINEAR, **TRIPLETS)
+    with pytest.raises(ValueError, match=r"triplets: all x_t-1, then all x_t, then all x_t\+1, not 4 frames"):
+        loss_and_gradients(params, x[:4], config)
+    for done in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match=f"between 0 and 1, not {done}"):
+            loss_and_gradients(params, x, config, done)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ BOTH = pytest.mark.parametrize("name", ["sgd", "adam"])
 
 @BOTH
 @given(st.sampled_from([0.0, 0.1, 1.0]), seeds)
-def test_the_optimizers_are_their_recursions_and_biases_are_slower(name, bias_rate, seed):
+def test_the_optimizers_are_their_recursions_and_biases_learn_bias_rate_times_as_fast(name, bias_rate, seed):
     rng, optimizer = np.random.default_rng(seed), optim.OPTIMIZERS[name]
     start, gradients = rng.standard_normal((2, 4)), rng.standard_normal((5, 2, 4))
     params = to_device({"W_b": start[0].copy(), "b_e": start[1].copy()})
@@ -54,36 +54,12 @@ def test_float32_and_gradients_stay(name):
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "bad",
-    [
-        *({"rate": bad} for bad in (-1, np.nan, np.inf)),
-        *({name: bad} for name in ("momentum", "bias_rate") for bad in (2, -0.1, np.nan)),
-    ],
-)
-def test_bad_rates_are_refused_and_nothing_moves(name, bad):
-    params, grads = {"p": np.ones(3)}, {"p": np.ones(3)}
-    state = optim.OPTIMIZERS[name].init(params)
-    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be|{next(iter(bad))} must lie"):
-        optim.OPTIMIZERS[name].step(params, grads, state, **{"rate": 0.1, "momentum": 0.9} | bad)
-    assert params["p"].tolist() == [1, 1, 1] and not any(value.any() for value in state.values())
-
-
-@BOTH
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
 def test_a_gradient_that_would_broadcast_is_refused(name, shape):
     params = {"p": np.ones(3)}
-    with pytest.raises(ValueError, match="has a gradient of shape"):
+    with pytest.raises(ValueError, match=r"parameter \(3,\) and gradient .* must have one shape"):
         optim.OPTIMIZERS[name].step(params, {"p": np.ones(shape)}, optim.OPTIMIZERS[name].init(params), 0.1, 0.9, 1.0)
     assert params["p"].tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("scale", [1e-25, 1e25])
-def test_projection_where_squares_leave_float32(scale):
-    W = np.array([[3, 0], [4, 1]], np.float32)
-    params = to_device({"W_d": W * np.float32(scale), "b_e": np.zeros(2, np.float32)})
-    optim.project(params)
-    np.testing.assert_allclose(to_host(params["W_d"]), [[0.6, 0], [0.8, 1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 2, 4), (6, 4)])

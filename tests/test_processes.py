@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tiny import PICTURES, ROOT, WORDS, _nothing, cheap_whitening, contents, results, write_films
 
-from slowae import files, model, plots, processes, train
+from slowae import checkpoints, files, model, plots, processes
 from slowae.__main__ import main, program
 from slowae.data import whitening
 
@@ -77,7 +77,8 @@ def test_a_signal_to_one_stops_all_in_one_step_and_one_process_goes_on(folder):
     assert stopped.returncode == 130
     assert stopped.stderr.count("stopped after step 17 of 60: saved in stopped/cache/layer1-") == 1
     refused = run(folder, "stopped", fault="1 0 blind")
-    assert refused.returncode == 2 and "processes need one --out, and one make of machine" in refused.stderr
+    assert refused.returncode == 2 and "only process 0 has the checkpoint stopped/cache/layer1-" in refused.stderr
+    assert "after 0 steps: all processes need the same files, one --out, and one make of machine" in refused.stderr
     assert run(folder, "stopped", count=1).returncode == 0
     assert_as_whole(folder, "stopped")
 
@@ -111,6 +112,41 @@ def test_shares_are_equal_and_make_up_the_batch(monkeypatch):
     np.testing.assert_array_equal(np.concatenate(shares), batch)
 
 
+@pytest.mark.parametrize(
+    ("mine", "complaint"),
+    [
+        (["a.mkv", "b.mkv", "c.mkv"], r"^only process 1 has the film c\.mkv: all processes need the same files, one"),
+        (["a.mkv"], r"^only process 0 has the film b\.mkv: all"),
+        (
+            ["a.mkv", "b.mkv, darker"],
+            r"^only process 0 has the film b\.mkv and only process 1 has the film b\.mkv, dark",
+        ),
+        (["b.mkv", "a.mkv"], r"^process 1 has another order of films than process 0: all"),
+    ],
+)
+def test_what_a_process_has_read_and_the_leader_has_not_is_named(monkeypatch, mine, complaint):
+    leaders = ["a.mkv", "b.mkv"]
+    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2, bcast=lambda mine: leaders))
+    processes.require_agreement("film", list(leaders))
+    with pytest.raises(ValueError, match=complaint):
+        processes.require_agreement("film", mine)
+
+
+def test_a_file_that_the_leader_has_made_and_another_does_not_see_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2))
+    (tmp_path / "made").touch()
+    processes.require_shared(tmp_path / "made")
+    with pytest.raises(ValueError, match=r"process 1 does not see .*/other, which process 0 has made: .* one --out"):
+        processes.require_shared(tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_an_empty_setting_is_none(monkeypatch, name):
+    monkeypatch.setenv(name, "")
+    processes.start()
+    assert processes.count() == 1
+
+
 def test_mpiexec_without_mpi4py_is_a_sentence(monkeypatch, capsys):
     monkeypatch.setenv("PMI_SIZE", "2")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
@@ -133,13 +169,13 @@ def _plant(rank, step, what):
             os.kill(os.getpid(), int(what))
         return gradients(params, x, *arguments)
 
-    def load(state, *arguments):
+    def load(*arguments):
         if processes.leads():
-            found(state, *arguments)
+            original(*arguments)
 
     os.replace = move
     if what == "blind":
-        found, train._State.load = train._State.load, load
+        original, checkpoints.load = checkpoints.load, load
     else:
         model.loss_and_gradients = faulty
 

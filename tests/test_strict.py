@@ -1,10 +1,13 @@
 """Training on the stand-in for a GPU: what a host array would break there breaks here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from strict import Strict, in_use
 
 from slowae import backend, conv, conv_fourier, methods, model, optim, train
+from slowae.checkpoints import Checkpoint
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
 from slowae.methods import coherent, convnet, drlim_convolutional, pooled_decoder, slow_autoencoder
@@ -45,7 +48,7 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
                 train.Descent(steps, 1e-3, optimizer, bias_rate=0.1, every=3),
                 project=optim.project,
                 watch=lambda params: model.statistics(params, watched, config),
-                checkpoint=train.Checkpoint(tmp_path / type(watched).__name__, "a"),
+                checkpoint=Checkpoint(tmp_path / type(watched).__name__, "a"),
             )
         return params | {name: np.array([row[name] for row in history]) for name in ("loss", "slowness", "active")}
 
@@ -58,18 +61,22 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 )
 def test_rows(by, name, monkeypatch):
     """Layer 2 upon layer 1, or with it, and a decoder upon both, from bytes to codes, in small."""
+    small = {
+        name: replace(row.config, filters=8 if row.config.size == 2 else 4, side=3)
+        for name, row in methods.METHODS.items()
+        if isinstance(row.config, model.Config)
+    }
     for module in (slow_autoencoder, drlim_convolutional):
-        monkeypatch.setattr(module, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)))
+        monkeypatch.setattr(module, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)), raising=False)
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
     whiten = Whitening(frames.mean(0).ravel().astype(np.float32), np.eye(192, dtype=np.float32) / 70)
 
     def run():
         data = methods.Data(*windows([film]), whiten, [film])
-        row = methods.METHODS[name]
-        params = row.fit(data, row.config, methods.Run(steps=3, batch=2, name=name))
+        params = methods.Run(steps=3, batch=2, configs=small).fitted(name, data)
         errors = pooled_decoder.errors(params, frames, whole=True) if "W_q" in params else {}
-        return params | {"z": row.encode(params, frames), "errors": np.array([*errors.values()])}
+        return params | {"z": methods.METHODS[name].encode(params, frames), "errors": np.array([*errors.values()])}
 
     on_both(run, by, monkeypatch)
 
