@@ -38,8 +38,7 @@ def replacing(path):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or error
-        raise OSError(f"cannot write {path}: {reason}; what stood there before is untouched") from error
+        raise OSError(f"cannot write {path}: {error.strerror}; what stood there before is untouched") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -64,7 +63,7 @@ def claim(folder):
     except filelock.Timeout:
         raise ValueError(f"another run is at work in {folder}; wait for it, or give another --out") from None
     except OSError as error:
-        raise OSError(f"cannot write into {folder}: {error.strerror or error}; give another --out") from error
+        raise OSError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
     with lock:
         for path in (*folder.glob(".*.part"), *folder.glob("cache/.*.part")):  # of runs killed while they wrote
             if PART.fullmatch(path.name):
@@ -157,11 +156,11 @@ def read_groups(path):
 
 def checksum(arrays):
     """An array, or a dict of them, on the host -> a text that another array does not have: of bytes, dtypes, shapes."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, value in sorted(arrays.items()) if isinstance(arrays, dict) else [("", arrays)]:
-        found.update(f"{name} {value.dtype} {value.shape} ".encode())
-        found.update(np.ascontiguousarray(value).data)
-    return found.hexdigest()[:16]
+        digest.update(f"{name} {value.dtype} {value.shape} ".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest()[:16]
 
 
 def _as_json(value):

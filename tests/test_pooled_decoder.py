@@ -75,10 +75,9 @@ def test_gradients_through_decoder_and_unpooling(seed):
 
 
 @pytest.fixture
-def reconstructed(monkeypatch):
-    monkeypatch.setattr(pooled_decoder, "POOLS", (POOL, POOL))
+def reconstructed():
     _, params, x, h, z = small(0)
-    params = to_device(params)
+    params = to_device(params) | {"pool": [2, 2]}
     return params, x, h, z, lambda **how: to_host(pooled_decoder.reconstructions(params, to_device(x), **how))
 
 
@@ -122,19 +121,21 @@ def test_rows_upon_both_layers():
         params, row = run.fitted(name, data), run.fitted(below, data)
         assert all(np.array_equal(params[key], value) for key, value in row.items())
         some = data.frames[::5]
-        own, whole = (pooled_decoder.errors(params, some, way) for way in (False, True))
-        assert own["ceiling"] < own["learned"] < own["floor"]
-        device = to_device(params)
+        device = eq2.on_device(params)
         x = eq2.seen(device, to_device(some))
-        ceiling = model.statistics(device, x, eq2.POOLS["centre" in params])["reconstruction"]
+        decoded = pooled_decoder.reconstructions(device, x)
+        own = {way: float(((x_hat - x) ** 2).sum() / (x * x).sum()) for way, x_hat in decoded.items()}
+        assert own["ceiling"] < own["learned"] < own["floor"]
+        ceiling = model.statistics(device, x, eq2.pool(params))["reconstruction"]
         assert own["ceiling"] == pytest.approx(ceiling, rel=1e-4)
+        whole = METHODS[name].describe(params, some)["errors"]
         frames = data.whiten(some)
         left = METHODS[name].encode(params, some) - frames
         assert whole["learned"] == pytest.approx((left**2).sum() / (frames**2).sum(), rel=1e-4)
     first, z = run.fitted("pooled_decoder", data), METHODS["layer2"].encode(params, some)
-    start = pooled_decoder.init_params(pooled_decoder.Config(filter=3), eq2.POOLS[1], 64)
+    start = pooled_decoder.init_params(pooled_decoder.Config(filter=3), eq2.SECOND, 64)
     codes = conv.decode_forward(z.repeat(4, 1).repeat(4, 2) / 4, params["W_d"])[0] * params["scale"] + params["centre"]
-    expected = pooled_decoder.decode(to_device(first), to_device(codes.clip(0)))
+    expected = pooled_decoder.decode(eq2.on_device(first), to_device(codes.clip(0)))
     np.testing.assert_allclose(METHODS["pooled_decoder2"].encode(params | start, some), expected, atol=1e-3)
 
 

@@ -108,7 +108,7 @@ def test_slowness_and_sparseness_disagree():
     assert area[1.0] > 10 and area[0.0] < 5  # of 12 places
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 1}, {"slowness": -0.1}, {"slowness": 1.1}])
+@pytest.mark.parametrize("wrong", [{"slowness": -0.1}, {"slowness": 1.1}])
 def test_one_sentence_for_what_cannot_be(wrong):
-    with pytest.raises(ValueError, match=r"must (be at least 2|lie between 0 and 1)"):
+    with pytest.raises(ValueError, match="must lie between 0 and 1"):
         Config(**wrong)

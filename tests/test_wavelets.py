@@ -5,7 +5,7 @@ import numpy as np
 from slowae import measures, model
 from slowae.backend import to_device, to_host
 from slowae.methods import wavelets
-from slowae.methods.slow_autoencoder import POOLS
+from slowae.methods.slow_autoencoder import FIRST
 
 W = wavelets.bank().astype(float)
 
@@ -37,7 +37,7 @@ def test_a_wave_is_answered_alike_at_every_phase_and_by_its_own_group_most():
     for i, (colour, wavelength, angle) in enumerate(wavelets.WAVES):
         along = 2 * np.pi / wavelength * (np.cos(angle) * x + np.sin(angle) * y)
         waves = np.cos(along[..., None] + phases[:, None, None, None]) * colour
-        z = to_host(model.encode(params, to_device(waves), POOLS[0]))[:, 4:12, 4:12]  # no edges
+        z = to_host(model.encode(params, to_device(waves), FIRST))[:, 4:12, 4:12]  # no edges
         assert z[..., i].std() < 0.03 * z[..., i].mean()
         assert (z.mean((0, 1, 2)).argsort()[-1]) == i
         h = to_host(model.encode(params, to_device(waves), model.Config(group=1, size=1)))[:, 8:24, 8:24, 4 * i]

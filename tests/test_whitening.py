@@ -86,7 +86,7 @@ def test_nan_and_inf_are_refused(bad):
     frames = correlated(np.random.default_rng(0), 50)
     frames[3, 1, 2, 0] = np.inf if bad == "both" else bad
     frames[7, 1, 2, 0] = -np.inf if bad == "both" else 0
-    with pytest.raises(ValueError, match="NaN or Inf"):
+    with pytest.raises(ValueError, match="hold NaN or Inf"):
         fit_whitening(frames, 0.1)
 
 
@@ -118,13 +118,30 @@ def test_it_is_kept_for_the_same_frames_and_epsilon(tmp_path, monkeypatch):
     assert again.epsilon == 0.25 and again.matrix.dtype == np.float32
 
 
-def test_a_damaged_or_foreign_file_is_named(tmp_path):
+@pytest.mark.parametrize("scale", [1e-200, 1e-45, 1e-25, 1e25, 1e45, 1e150, 1e200])
+def test_frames_far_from_grey_levels_are_refused(scale):
+    frames = scale * np.random.default_rng(0).standard_normal((50, 12))
+    with pytest.raises(
+        ValueError, match=r"^the (frames|data) to whiten (vary by .*scale them|hold NaN or Inf, or|are all)"
+    ):
+        fit_whitening(frames, 0.1)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_others_are_whitened_alike(scale):
+    frames = np.random.default_rng(0).standard_normal((50, 12))
+    white = fit_whitening(frames, 0.1)(frames)
+    np.testing.assert_allclose(fit_whitening(scale * frames, 0.1)(scale * frames), white, atol=1e-5)
+
+
+def test_a_damaged_one_is_made_again(tmp_path):
     frames = correlated(np.random.default_rng(0), 60)
-    kept_whitening(tmp_path, frames, 0.1)
+    made = kept_whitening(tmp_path, frames, 0.1)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=rf"{path.name} is damaged"):
-        kept_whitening(tmp_path, frames, 0.1)
-    np.savez(path, mean=np.zeros(3))
-    with pytest.raises(ValueError, match=rf"{path.name} is no whitening; delete it"):
-        kept_whitening(tmp_path, frames, 0.1)
+    with pytest.warns(UserWarning, match=rf"{path.name} is damaged"):
+        again = kept_whitening(tmp_path, frames, 0.1)
+    np.testing.assert_array_equal(again.matrix, made.matrix)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, f"{path.name}.old"]
+    kept_whitening(tmp_path, frames, 0.1, resume=False)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -28,7 +28,7 @@ def frame_patches(frames, pairs, whiten, count, side, rng):
 
     A pair is one place in both whitened frames; PER_FRAME places of each drawn pair of frames; evened out.
     """
-    found = []
+    parts = []
     for left in range(count, 0, -100 * PER_FRAME):
         few = min(100, -(-left // PER_FRAME))
         x = whiten(frames[pairs[rng.integers(len(pairs), size=few)].ravel()]).reshape(few, 2, *frames.shape[1:])
@@ -37,8 +37,8 @@ def frame_patches(frames, pairs, whiten, count, side, rng):
         )  # (few, 2, top, left, C, side, side)
         top, beside = (rng.integers(n, size=few * PER_FRAME) for n in windows.shape[2:4])
         patches = windows[np.arange(few).repeat(PER_FRAME), :, top, beside][:left]
-        found.append(patches.transpose(0, 1, 3, 4, 2))
-    return even_out(np.concatenate(found))
+        parts.append(patches.transpose(0, 1, 3, 4, 2))
+    return even_out(np.concatenate(parts))
 
 
 def batches(x, size):

@@ -7,7 +7,6 @@ in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each
 from dataclasses import dataclass
 from math import inf
 
-
 from slowae import model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, map_blocks

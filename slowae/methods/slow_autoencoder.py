@@ -52,7 +52,7 @@ def first_layer(params):
 
 
 def as_layers(learned, stages):
-    """W_1, b_1, and of a second layer W_2, b_2, that were learned together -> the parameters of a row."""
+    """W_1, b_1, and for a second layer W_2, b_2, learned together -> the parameters of a row."""
     params = {}
     for i, (bank, stage) in enumerate(zip(("below/", "")[-len(stages) :], stages, strict=True), 1):
         params |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"], f"{bank}pool": _pooled(stage)}

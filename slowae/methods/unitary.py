@@ -2,9 +2,11 @@
 
 y = U^T x for whitened x, U^T U = I, r_k = (y_2k-1^2 + y_2k^2)^(1/2); minimise a mixture of sum_k <(r_k - r'_k)^2> and
 sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ: nothing else is needed.
+Some starts end in a local minimum, where two pairs share two waves, and more steps do not help: of some seeds, take the
+one of least loss.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,7 +25,7 @@ class Config(subspace.Patches):
     """slowness: its weight, sparseness has the rest of 1; groups are pairs."""
 
     slowness: float = 1.0
-    group: int = 2
+    group: int = field(default=2, kw_only=True)
 
     def __post_init__(self):
         require(0 <= self.slowness <= 1, f"the weight of slowness must lie between 0 and 1, not {self.slowness}")
