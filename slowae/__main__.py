@@ -1,6 +1,7 @@
 """python -m slowae [COMMAND] [OPTIONS]: the command line. Without a command: compare, the main job."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -16,6 +17,7 @@ COMMANDS = {
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
+OLDEST = (3, 11)  # Python; as requires-python in pyproject.toml, which nothing reads in a clone
 EXAMPLES = """examples:
   python -m slowae                               train on the clips that come along; a minute and a half
   python -m slowae --video holiday/ --beta 2     on your own videos
@@ -32,25 +34,30 @@ commands:
 
 
 class Parser(argparse.ArgumentParser):
-    """Bad words end in one sentence, like all bad input."""
+    """Bad words end in one sentence, like all bad input; help that nobody reads is a broken pipe."""
 
     def error(self, message):
         raise ValueError(f"{message}; see {self.prog} --help")
 
+    def print_help(self, file=None):
+        print(self.format_help(), end="", file=file, flush=True)
+
 
 def parse(argv):
     """Command-line words -> the command's module and its arguments."""
+    from slowae.commands import called
+
+    prog = called()
     if argv[:1] in (["-h"], ["--help"]):
-        parser = Parser(
-            "python -m slowae", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
-        )
+        description, epilog = (words.replace("python -m slowae", prog) for words in (__doc__, EXAMPLES))
+        parser = Parser(prog, description=description, epilog=epilog, formatter_class=argparse.RawTextHelpFormatter)
         parser.add_argument("command", nargs="?", choices=COMMANDS, default="compare")
         parser.parse_args(argv)
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("compare", argv)
     if name not in COMMANDS:
         raise ValueError(f"no command {name!r}; the commands are {', '.join(COMMANDS)}")
-    command, options = (importlib.import_module(f"slowae.commands{module}") for module in (f".{name}", ""))
-    parser = Parser(f"python -m slowae {name}", description=command.__doc__)
+    command = importlib.import_module(f"slowae.commands.{name}")
+    parser = Parser(f"{prog} {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)"
@@ -61,7 +68,6 @@ def parse(argv):
         default=True,
         help="go on from trainings that the same settings left in --out (default); --no-resume moves them aside",
     )
-    options.add_options(parser, "seed")
     command.add_arguments(parser)
     args = parser.parse_args(words)
     args.out = args.out.expanduser()  # as --video: no shell does it behind a =
@@ -69,10 +75,14 @@ def parse(argv):
 
 
 def main(argv=None):
-    """-> exit code: 0, 1 if something failed, 2 for bad input, 130 after Ctrl-C."""
+    """-> exit code: 0; 1 if something failed; 2 for bad input; 130 if stopped by a signal; 141 for a closed pipe."""
     with warnings.catch_warnings():
         warnings.showwarning = _note
+        warnings.simplefilter("default", UserWarning)  # sentences: python -W error or -W ignore is not about them
         try:
+            if sys.version_info < OLDEST:
+                found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
+                raise RuntimeError(f"Python {needed} or newer is needed, and this is {found}; use a newer one")
             # Imports here: Ctrl-C is quiet while they go on, too.
             from slowae import backend, blocks, processes
 
@@ -83,15 +93,23 @@ def main(argv=None):
                 backend.use(args.backend)
             backend.chosen()  # refuses a SLOWAE_BACKEND that cannot be had, before any work is done
             return command.run(args) or 0
+        except BrokenPipeError:  # nobody reads any more: the code of a program that SIGPIPE ends
+            return 141
         except KeyboardInterrupt as stop:
             _complain(f"\n{str(stop) or 'stopped'}")
             return 130
-        except MemoryError as error:
-            _complain(f"slowae: {str(error) or 'not enough memory'}; give less data, or a smaller --batch")
+        except (MemoryError, ValueError, OSError, RuntimeError, FloatingPointError, OverflowError) as error:
+            _complain(f"slowae: {_sentence(error)}")
             return 2
-        except (ValueError, OSError, RuntimeError, FloatingPointError, OverflowError) as error:
-            _complain(f"slowae: {error}")
-            return 2
+
+
+def _sentence(error):
+    """What went wrong and, where the system has no more to give, the remedy."""
+    if isinstance(error, MemoryError):
+        return f"{str(error) or 'not enough memory'}; give less data, or a smaller --batch"
+    if getattr(error, "errno", None) == errno.EAGAIN or "start new thread" in str(error):
+        return f"{error}: the system gives no more threads or processes; close other programs, or raise ulimit -u"
+    return str(error)
 
 
 def _note(message, category, *_):
@@ -104,18 +122,18 @@ def _complain(text):
         print(text, file=sys.stderr, flush=True)
 
 
-def _steady_streams():
-    """A lost output stream must not lose a run: closed ones lead nowhere, and any name can be printed."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
-        getattr(sys, name).reconfigure(errors="backslashreplace")
-
-
 def program():
-    """main() as a process."""
-    _steady_streams()
+    """main() as a process, whatever its streams, signals and settings: no run is lost by them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: it leads nowhere
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # any name can be printed
+    os.environ["MPLBACKEND"] = "agg"  # no window is ever opened
+    warnings.simplefilter("ignore")  # of other packages: python -W error would end a run
     try:
+        from slowae import signals
+
+        signals.raise_keyboard_interrupt()
         code = main()
     except Exception:  # a defect; the other processes must hear of it, too
         traceback.print_exc()

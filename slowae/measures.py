@@ -6,7 +6,7 @@ can fail, and a unit that is noise gets numbers too, which scatter within its gr
 
 import numpy as np
 
-from slowae.checks import require, require_floats
+from slowae.checks import require
 
 PADDED = 128  # the spectrum is sampled every 1 / PADDED cycles per pixel
 
@@ -21,15 +21,13 @@ def measure(W, group=4):
 
     frequency: of the spectrum's peak, cycles per pixel.
     orientation: of its wave vector, radians in [0, pi), from the x axis towards larger y; period pi.
-    blob: the peak lies below half a cycle per patch, where orientation and phase mean nothing: leave those out.
-    phase: at the patch's centre, radians, period 2 pi, of the wave that the whole group shares (the peak of its summed
-    power), so that the phases of one group have one sign and one origin and can be compared.
+    blob: the peak lies below half a cycle per patch, where orientation and phase mean nothing.
+    phase: at the patch's centre, radians, of the wave that the whole group shares (the peak of its summed power), so
+    that the phases of one group can be compared.
     area: (sum e)^2 / sum e^2 in pixels, e = squared modulus of the analytic signal (the spectrum's half plane about the
     peak): S^2 for a wave over the whole patch, 4 pi s^2 where e is a Gaussian of standard deviation s.
     centre: the mean place (y, x) under e, pixels.
     """
-    require(W.ndim == 3 and W.shape[0] == W.shape[1], f"units must be (S, S, K), not {W.shape}")
-    require(W.shape[2] % group == 0, f"{W.shape[2]} units do not divide into groups of {group}")
     S, _, K = W.shape
     spectrum = np.fft.fft2(W.transpose(2, 0, 1).astype(np.float32), (PADDED, PADDED))
     power = np.abs(spectrum[:, :, : PADDED // 2]) ** 2
@@ -71,40 +69,40 @@ def circular_spread(angles, period, group=4):
 
 
 def coherence(units, rng, group=4, draws=200):
-    """What `measure` found -> {quantity: {within, regrouped, ratio}}: mean spread within the groups, and the same for
-    the same units in random groups (mean of `draws`); ratio is 0 for copies, 1 where groups mean nothing.
+    """What `measure` returns -> {quantity: {within, regrouped, ratio}}: the mean spread within groups.
 
-    phase has ratio above 1 where phases keep apart; quadrature is the spread of phases with period pi, which only a
+    regrouped: within random groups of the same units, mean of `draws`. ratio: 0 for copies, 1 where groups mean nothing.
+    phase has a ratio above 1 where phases keep apart; quadrature is the spread of phases with period pi, which only a
     group that holds both sines and cosines has: large in quadrature, 0 for a wave and its negative.
     """
-
-    def oriented(angles):
-        return np.where(units["blob"], np.nan, angles)
-
+    orientation, phase = (np.where(units["blob"], np.nan, units[name]) for name in ("orientation", "phase"))
     quantities = {
-        "frequency": (units["frequency"], lambda v: spread(v, group)),
-        "orientation": (oriented(units["orientation"]), lambda v: circular_spread(v, np.pi, group)),
-        "phase": (oriented(units["phase"]), lambda v: circular_spread(v, 2 * np.pi, group)),
-        "quadrature": (oriented(units["phase"]), lambda v: circular_spread(v, np.pi, group)),
+        "frequency": (units["frequency"], None),
+        "orientation": (orientation, np.pi),
+        "phase": (phase, 2 * np.pi),
+        "quadrature": (phase, np.pi),
     }
-    found = {}
-    for name, (values, spread_of) in quantities.items():
-        spreads = spread_of(values)
-        waves = bool(np.isfinite(spreads).any())
-        require(waves, f"no group holds two waves, and so no spread of {name}: train longer, or nearer the defaults")
-        within = float(np.nanmean(spreads))
-        regrouped = float(np.mean([np.nanmean(spread_of(rng.permutation(values))) for _ in range(draws)]))
-        found[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else 1.0}
-    return found
+
+    def mean_spread(values, period):
+        spreads = spread(values, group) if period is None else circular_spread(values, period, group)
+        waves = np.isfinite(spreads).any()
+        require(waves, "no group holds two waves to compare: train longer, or nearer the defaults")
+        return float(np.nanmean(spreads))
+
+    results = {}
+    for name, (values, period) in quantities.items():
+        within = mean_spread(values, period)
+        regrouped = float(np.mean([mean_spread(rng.permutation(values), period) for _ in range(draws)]))
+        results[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else 1.0}
+    return results
 
 
 def filter_similarity(W):
     """W (F, F, C, K) -> (K, K): the cosine of each two filters after the best shift, colours together."""
-    F = W.shape[0]
-    require(W.ndim == 4 and W.shape[1] == F, f"filters must be (F, F, C, K), not {W.shape}")
-    spectrum = np.fft.rfft2(W, (2 * F - 1, 2 * F - 1), axes=(0, 1))
+    shape = 2 * W.shape[0] - 1, 2 * W.shape[0] - 1
+    spectrum = np.fft.rfft2(W, shape, axes=(0, 1))
     cross = np.einsum("yxci,yxcj->yxij", spectrum, spectrum.conj())
-    best = np.fft.irfft2(cross, (2 * F - 1, 2 * F - 1), axes=(0, 1)).max((0, 1))
+    best = np.fft.irfft2(cross, shape, axes=(0, 1)).max((0, 1))
     norm = np.sqrt(np.diag(best))
     norm = norm + (norm == 0)
     return best / norm / norm[:, None]
@@ -116,14 +114,13 @@ def group_similarity(W, group):
     require(1 < group < K and K % group == 0, f"{K} filters do not divide into two groups or more of {group}, above 1")
     similarity, member = filter_similarity(W), np.arange(K) // group
     same = member == member[:, None]
-    return float(similarity[same & ~np.eye(len(same), dtype=bool)].mean()), float(similarity[~same].mean())
+    return float(similarity[same & ~np.eye(K, dtype=bool)].mean()), float(similarity[~same].mean())
 
 
 def group_slowness(z):
     """z (2N, K), all z_t, then all z_t' -> mean |z_t - z_t'| / mean z of each entry (K,), scale-free; inf if silent."""
-    require(len(z) and len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
-    require_floats(z=z)
-    change, mean = np.abs(z[: len(z) // 2] - z[len(z) // 2 :]).mean(0), z.mean(0)
+    before, after = np.split(z, 2)
+    change, mean = np.abs(before - after).mean(0), z.mean(0)
     return np.divide(change, mean, out=np.full_like(change, np.inf), where=mean > 0)
 
 
@@ -132,8 +129,8 @@ def delta(z):
 
     Of Wiskott and Sejnowski (2002): no scale and no offset matters, so codes of any kind compare; inf if constant.
     """
-    require(len(z) and len(z) % 2 == 0, f"slowness needs pairs: all z_t, then all z_t', not {len(z)} codes")
-    change, variance = ((z[: len(z) // 2] - z[len(z) // 2 :]) ** 2).mean(0), z.var(0)
+    before, after = np.split(z, 2)
+    change, variance = ((before - after) ** 2).mean(0), z.var(0)
     return np.divide(change, variance, out=np.full_like(change, np.inf), where=variance > 0)
 
 
@@ -142,8 +139,6 @@ def curvature(z):
 
     0 where the code moves straight on, 120 on average where each frame's is independent; NaN where it stands still.
     """
-    require(len(z) and len(z) % 3 == 0, f"curvature needs triplets: all z_t-1, z_t, then z_t+1, not {len(z)} codes")
-    require_floats(z=z)
     one, two = np.diff(z.reshape(3, len(z) // 3, -1), axis=0)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
     cosine = np.divide((one * two).sum(1), lengths, out=np.full_like(lengths, np.nan), where=lengths > 0)

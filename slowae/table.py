@@ -6,12 +6,12 @@ TASKS = {"moving": "moving third", "temporal": "all scenes", "crowded": "among d
 NAMES = {"map": "MAP", "map_by_group": "MAP, each video once", "auc": "AUC"}
 
 
-def describe(parted, scenes, tiles, fps):
+def describe(parted, fps):
     """What was read from the films, before anything is trained."""
-    how, lines = parted[0][1], []
+    how = parted[0][1]
     reason = {"video": "", "shot": "; too few videos", "time": "; too few shots"}[how.by]
-    lines.append(f"{how.videos} videos, {how.shots} shots, {len(scenes)} scenes, {tiles} x {tiles} windows a frame; "
-                 f"split by {how.by}{reason}" + (f", {len(parted)} folds" if len(parted) > 1 else ""))  # fmt: skip
+    folds = f", {len(parted)} folds" if len(parted) > 1 else ""
+    lines = [f"{how.videos} videos, {how.shots} shots; split by {how.by}{reason}{folds}"]
     for part, some in parted[0][0].items():
         frames = sum(len(s.sampled) for s in some)
         lines.append(f"  {part:<11}{len(some):>5} scenes {frames:>7} frames at {fps:g} a second")

@@ -87,7 +87,7 @@ def test_films_become_a_table_and_pictures(kept):
         data = (folder / "out" / name).read_bytes()
         assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
     text, found = (folder / "out" / "table.md").read_text(), results(folder / "out")
-    assert text in done.stdout and "6 videos, 12 shots, 12 scenes, 1 x 1 windows a frame; split by" in done.stdout
+    assert text in done.stdout and "6 videos, 12 shots; split by video" in done.stdout
     heads, *lines = cells_of(text)
     shown = {"MAP, all scenes": ("temporal", "map"), "AUC, moving third": ("moving", "auc")}
     for name in ROWS:
@@ -154,7 +154,7 @@ def test_results_hold_what_is_promised_and_differences_are_differences(work, mon
     assert found["scenes"]["moving_from"] == pytest.approx(np.sort(order)[-4])
     # The settings are those that were used.
     settings = found["settings"]
-    used = "steps 3, batch 2, rate 1e-4, seed 5, seeds 2, folds 2, fps 6, epsilon 0.05, tiles 1, distractors 20"
+    used = "steps 3, batch 2, rate 1e-4, seed 5, seeds 2, folds 2, fps 6, epsilon 0.05, distractors 20"
     assert all(settings[name] == float(number) for name, number in map(str.split, used.split(", ")))
     config = settings["configs"]["layer2"]
     assert (config["beta"], config["filters"], config["group"], config["size"]) == (3, 32, 1, 4)
@@ -411,7 +411,12 @@ def test_windows_of_one_shot_are_one_unit(films, monkeypatch):
     [
         (1, lambda i: shot(0, 5), "", "too little video: no scene is left for train; give longer or more videos"),
         (1, lambda i: shot(0, 60), "--distractors 9", "distractors would be frames of the scenes that are asked"),
-        (5, lambda i: shot(i, 9), "--folds 2", "2 folds need 6 videos, and there are 5; give more, or use 1 fold"),
+        (
+            5,
+            lambda i: shot(i, 9),
+            "--folds 2",
+            "2 folds need videos of 6 places, and there are 5; give more, or use 1 fold",
+        ),
         (1, lambda i: shot(0, 1), "", "holds no scene of 2 frames at 6 a second"),
         (1, lambda i: shot(0, 30, 24, 64), "", "is 64 x 24 pixels, smaller than the 32 x 32 needed"),
         (1, lambda i: shot(0, 9, 64, 64), "--tiles 3", "96 x 96 needed; use a larger video or fewer --tiles"),

@@ -1,9 +1,13 @@
 """Figures are judged by eye; what can be counted is tested: where each filter stands, and that files are whole."""
 
+import io
+
+import matplotlib.style
 import numpy as np
 import pytest
 
 from slowae import plots
+from slowae.plots import paper
 
 
 @pytest.mark.parametrize(("K", "group", "C"), [(8, 4, 3), (64, 4, 3), (64, 1, 1), (6, 2, 3), (12, 4, 1)])
@@ -40,9 +44,50 @@ def test_reconstructions_are_shown_at_the_scale_of_what_they_reconstruct(monkeyp
     assert whole == 255 and half == pytest.approx(127, abs=3)
 
 
-def test_very_many_rows_are_shown_by_kind_beside_the_first():
-    curve = {"class_auc": 0.3, "class_recall": [0.1, 1], "class_precision": [1, 0.1]}
-    rows = {f"row {i}": {**curve, "kind": "ab"[i % 2]} for i in range(20)}
-    few = dict(list(rows.items())[:5])
-    assert [len(axes.lines) for axes in plots.precision_recall(few, "class").axes] == [5]
-    assert [len(axes.lines) for axes in plots.precision_recall(rows, "class").axes] == [10, 11]
+def test_a_users_settings_change_no_figure_not_even_where_a_notebook_shows_it():
+    """Ticks are made when a figure is drawn; print_figure is how a notebook draws one."""
+    rng = np.random.default_rng(0)
+
+    def shown():
+        curves = {"pixels": (rng.random(5), np.linspace(0.1, 1, 5), 0.5)}
+        figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5))),
+                   plots.nearest_frames(rng.integers(0, 255, (9, 4, 4, 3), np.uint8), 0, {"a": [1, 2]}, np.arange(9)),
+                   paper.grid({"alpha": [1, 2], "beta": [3], "one": [[1], [2]], "other": [[3], [1]]})]  # fmt: skip
+        pictures = []
+        for figure in figures:
+            figure.canvas.print_figure(file := io.BytesIO(), format="png", facecolor=figure.get_facecolor())
+            pictures.append(file.getvalue())
+        return pictures
+
+    expected, rng = shown(), np.random.default_rng(0)
+    user = {"image.origin": "lower", "text.usetex": True, "image.cmap": "gray", "lines.linewidth": 9}
+    with matplotlib.style.context(["dark_background", user]):
+        assert shown() == expected
+        assert matplotlib.rcParams["lines.linewidth"] == 9  # the user's own figures stay theirs
+
+
+def test_a_picture_that_fails_is_a_sentence(tmp_path):
+    with pytest.warns(UserWarning, match=r"curves.png could not be drawn: 'step'$"):
+        plots.draw(tmp_path / "curves.png", plots.training_curves, {"a": [{}]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_curves_are_precision_over_recall_and_their_area():
+    curves = {"a": ([1, 0.5], [0.2, 0.9], 0.123), "b": ([0, 0.1], [0.2, 0.9], 0.4)}
+    (axes,) = plots.precision_recall(curves, ([1, 1], [0.5, 1])).axes
+    assert [line.get_label() for line in axes.lines] == ["a (0.123)", "b (0.400)", "oracle"]
+    assert axes.lines[0].get_xydata().tolist() == [[0.2, 1], [0.9, 0.5]]
+
+
+def test_names_stand_beside_their_points_and_not_on_one_another():
+    rng = np.random.default_rng(0)
+    rows = {f"row {i}": [(x, None, None), (y, None, None)] for i, (x, y) in enumerate(rng.normal(0, 0.1, (25, 2)))}
+    rows["far"] = [(0.3, 0.2, 0.4), (5.0, 4.0, 6.0)]  # all others lie close together
+    (axes,) = paper.standings(rows, dict.fromkeys(rows, "control")).axes
+    texts = {text.get_text(): text for text in axes.texts}
+    assert {title: text.xy for title, text in texts.items()} == {
+        t: pytest.approx((x[0], y[0])) for t, (x, y) in rows.items()
+    }
+    places = sorted((texts[title].xyann[1], rows[title][1][0]) for title in rows)
+    assert np.diff([y for y, _ in places]).min() > 0.027 and places == sorted(places, key=lambda place: place[1])
+    assert len(axes.containers) == 1  # one has an interval

@@ -2,9 +2,15 @@
 
 import argparse
 import math
+import sys
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
+
+
+def called():
+    """How to call the program: as it was called, by the installed command or else by python -m."""
+    return "slowae" if Path(sys.argv[0]).stem == "slowae" else "python -m slowae"
 
 
 def number(kind, least, most):

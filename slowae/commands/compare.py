@@ -57,7 +57,7 @@ def add_arguments(parser, settings=DEFAULT):
     second = {f"{name}2": getattr(SECOND, name) for name in ("alpha", "beta", "filters")}
     networks = {"epochs": METHODS["supervised2"].config.epochs, "labels": METHODS["coherent"].config.labels}
     defaults = vars(FIRST) | second | networks | vars(run) | vars(settings) | settings.rows
-    add_options(parser, "video fps tiles folds seeds distractors steps batch rate bias-rate epsilon", defaults)
+    add_options(parser, "video fps tiles folds seed seeds distractors steps batch rate bias-rate epsilon", defaults)
     add_options(parser, " ".join(ROWS), defaults)
 
 
@@ -92,12 +92,17 @@ def configurations(changes):
 
 
 def load_scenes(settings):
-    """The films -> scenes, windows a side. ValueError unless all processes read the same."""
-    paths = sources.find_videos(settings.video)
-    tiles = settings.tiles or video.choose_tiles(paths)
-    films = video.load_scenes(paths, settings.fps, tiles)
+    """The films -> [({part: scenes}, how they were split)] of each fold. ValueError unless all processes read the same.
+
+    First comes the fold whose models see the most film: they are shown, and compare CIFAR-10's images. Of the scenes
+    that are tested no film has more than its share.
+    """
+    films = video.load_scenes(sources.find_videos(settings.video), settings.fps, settings.tiles)
     processes.require_agreement("scene", [f"{s.video} {s.start} {files.checksum(s.frames)}" for s in films])
-    return films, tiles
+    parted = scenes.fold_scenes(films, settings.folds)
+    asked = {id(s) for s in scenes.thin_out([s for parts, _ in parted for s in parts["test"]])}
+    parted = [(parts | {"test": [s for s in parts["test"] if id(s) in asked]}, how) for parts, how in parted]
+    return sorted(parted, key=lambda fold: -sum(len(s.frames) for s in fold[0]["train"]))
 
 
 def load_images(settings):
@@ -121,17 +126,14 @@ def make_fold(parts, how, settings, images):
 def compare(settings):
     """Everything, into settings.out -> what results.json holds, the folds, the scenes' parts."""
     start = time.perf_counter()
-    films, tiles = load_scenes(settings)
-    parted = scenes.fold_scenes(films, settings.folds)
-    # First the fold whose models have seen the most film: they are shown, and compare CIFAR-10's images.
-    parted.sort(key=lambda fold: -sum(len(scene.frames) for scene in fold[0]["train"]))
-    say(table.describe(parted, films, tiles, settings.fps))
+    parted = load_scenes(settings)
+    say(table.describe(parted, settings.fps))
     images = load_images(settings)
     folds = [make_fold(parts, how, settings, images) for parts, how in parted]
     runs = [settings.run(i) for i in range(settings.seeds)]
     rows = judge(settings.methods, runs, folds, images, settings.classes, settings.distractors)
     moving = moving_third(folds)
-    results = report.results(rows, folds, parted, moving) | {"settings": used(settings, tiles)} | report.about(start)
+    results = report.results(rows, folds, parted, moving) | {"settings": used(settings)} | report.about(start)
     text = table.text(results)
     report.write(settings.out, results, text, rows)
     report.draw(settings.out, rows, folds, moving, images)
@@ -139,12 +141,12 @@ def compare(settings):
     return results, folds, parted
 
 
-def used(settings, tiles):
+def used(settings):
     """The settings, as numbers and words, without what only says where things are."""
     own = {name: value for name, value in vars(settings).items() if name not in ("video", "out", "resume", "training")}
     run = settings.run()
     configs = {name: run.configs.get(name, METHODS[name].config) for name in settings.methods}
-    own |= {"tiles": tiles, "configs": {name: asdict(config) for name, config in configs.items() if config}}
+    own |= {"configs": {name: asdict(config) for name, config in configs.items() if config}}
     return own | {name: getattr(run, name) for name in TRAINING}
 
 

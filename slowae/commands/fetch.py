@@ -1,5 +1,5 @@
 from slowae import processes
-from slowae.commands import say
+from slowae.commands import called, say
 from slowae.data import sources
 
 __doc__ = f"Download the corpus of films: {sources.size_of_corpus()}, freely licensed, each part checked by its sha256."
@@ -17,7 +17,7 @@ def run(args):
         lines = []
         for name, (first, *_) in parts.items():
             lines.append(f"{name}\t{first['kind']}\t{first['licence']}\t{first['url']}")
-        say(*lines)
+        print(*lines, sep="\n", flush=True)  # a closed pipe ends this command
         return 0
     if not processes.leads():
         return 0
@@ -26,8 +26,8 @@ def run(args):
     lines = [f"failed: {name}: {reason}" for name, reason in failed.items()]
     lines.append(f"{len(parts) - len(failed)} of {len(parts)} clips are in {folder}")
     if failed:
-        lines.append("run python -m slowae fetch again for the rest; whole files stay")
+        lines.append(f"run {called()} fetch again for the rest; whole files stay")
     else:
-        lines.append(f"train on them: python -m slowae --video {folder}")
+        lines.append(f"train on them: {called()} --video {folder}")
     say(*lines)
     return 1 if failed else 0

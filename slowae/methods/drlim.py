@@ -1,17 +1,15 @@
-"""Eq. 1's network G_W: x -> z in two dimensions, told which views follow one another in time, no more.
+"""Eq. 1's network G_W: x -> z in two dimensions, which learns from the pairs of views that follow in time, no more.
 
 The Siamese copies share the batch axis. A batch's far pairs are drawn among the frames of its near pairs, so
 each frame is encoded once, however many pairs it stands in.
 """
 
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from slowae import losses, train
 from slowae.backend import array_module, to_device
-from slowae.checks import require
 from slowae.layers import linear_backward, linear_forward, relu_backward, relu_forward
 
 
@@ -27,11 +25,6 @@ class Config:
     steps: int = 2000
     rate: float = 0.05
 
-    def __post_init__(self):
-        counts = (self.hidden, self.near, self.far, self.steps)
-        require(min(counts) >= 1, f"hidden, near, far and steps must be at least 1: {counts}")
-        require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
-
 
 def normalise(views, training):
     """Grey views (N, H, W) uint8 -> x (N, D) float32: mean view 0 and mean |x|^2 D over `training`.
@@ -46,10 +39,8 @@ def normalise(views, training):
 
 def init_params(rng, inputs, hidden):
     """He's normal weights, biases 0 -> W_1 (inputs, hidden), b_1, W_2 (hidden, 2), b_2, float32."""
-    W_1, W_2 = (
-        rng.standard_normal(shape, dtype=np.float32) * np.sqrt(gain / shape[0], dtype=np.float32)
-        for gain, shape in ((2, (inputs, hidden)), (1, (hidden, 2)))
-    )
+    W_1 = rng.standard_normal((inputs, hidden), dtype=np.float32) * np.sqrt(2 / inputs, dtype=np.float32)
+    W_2 = rng.standard_normal((hidden, 2), dtype=np.float32) * np.sqrt(1 / hidden, dtype=np.float32)
     return {"W_1": W_1, "b_1": np.zeros(hidden, np.float32), "W_2": W_2, "b_2": np.zeros(2, np.float32)}
 
 
@@ -109,18 +100,10 @@ def draw_pairs(rng, neighbours, config):
 
 
 def train_embedding(x, neighbours, config, seed, *, every=50, watch=None, checkpoint=None):
-    """Fit G_W to x (N, D), on the chosen backend, told only which views are `neighbours` (P, 2) in time.
+    """Train G_W on x (N, D), on the chosen backend, from which views are `neighbours` (P, 2) in time alone.
 
     -> params on the host, history: train.fit with SGD and momentum. Other views are never looked at.
     """
-    neighbours = np.asarray(neighbours)
-    require(
-        neighbours.ndim == 2
-        and neighbours.shape[1] == 2
-        and len(neighbours) > 0
-        and 0 <= neighbours.min() <= neighbours.max() < len(x),
-        f"neighbours must be pairs (P, 2) of indices of the {len(x)} views",
-    )
 
     def draw(rng):
         frames, *pairs = (to_device(part) for part in draw_pairs(rng, neighbours, config))

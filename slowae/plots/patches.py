@@ -1,11 +1,11 @@
 """The figures of `python -m slowae patches`, from arrays: each function returns a matplotlib Figure."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from slowae.plots import COLOURS, filter_mosaic
+from slowae.plots import COLOURS, Figure, filter_mosaic, styled
 
 
+@styled()
 def measures(units, coherences, side, groups=None):
     """{run: units}, {run: coherence} of measures.measure and coherence -> three panels.
 
@@ -41,6 +41,7 @@ def measures(units, coherences, side, groups=None):
     return figure
 
 
+@styled()
 def degeneracy(histories, panels, title, atoms=None):
     """{name: history of train.fit}, {key: axis label} -> those keys over the steps; {title: atoms (S, S, 1, K)}."""
     atoms = atoms or {}
