@@ -9,7 +9,7 @@ import numpy as np
 
 from slowae.checks import require
 from slowae.data import sources
-from slowae.data.scenes import SIZE, Scene
+from slowae.data.scenes import SIZE, Scene, native_step
 from slowae.data.shots import BLANK, find_shots
 from slowae.data.video import decode, read_each
 
@@ -63,7 +63,7 @@ def read_pairs(path, most, rng):
         pairs, times, lots = pairs[stay], times[stay], lots[stay]
         waiting.clear()
 
-    for frame, _ in decode(path, pixels="gray"):
+    for frame, rate in decode(path, pixels="gray"):  # noqa: B007, the last rate is the video's
         size = " x ".join(map(str, frame.shape[::-1]))
         require(min(frame.shape) >= SIZE, f"{path} is {size} pixels, smaller than {SIZE} x {SIZE}; use a larger video")
         if before is not None and frame.shape == before.shape:
@@ -74,7 +74,7 @@ def read_pairs(path, most, rng):
         before = frame
     thin_out()
     small = np.array(thumbnails)
-    cuts = [shot[0] for shot in find_shots(small, small.std((1, 2)) < BLANK)[1:]]
+    cuts = [shot[0] for shot in find_shots(small, small.std((1, 2)) < BLANK, native_step(rate, 6))[1:]]
     inside = ~np.isin(times, cuts)
     return pairs[inside], np.searchsorted(cuts, times[inside], side="right")
 

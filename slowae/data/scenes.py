@@ -75,7 +75,7 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
     windows = frames.reshape(-1, tiles, SIZE, tiles, SIZE, 3)
     contrast = np.array([frame.std((1, 3)).max(-1) for frame in windows]).reshape(-1, tiles, tiles)
     shows, scenes = contrast >= BLANK, []
-    for number, shot in enumerate(find_shots(frames, ~shows.any((1, 2)))):
+    for number, shot in enumerate(find_shots(frames, ~shows.any((1, 2)), step)):
         for row, column in np.ndindex(tiles, tiles):
             times = shot[shows[shot, row, column]]
             if len(times) > step * (SHORTEST - 1):

@@ -8,7 +8,7 @@ BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every 
 # Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
 # exceeds the sum of its two neighbours by CUT_RATIO.
 CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
-UNLIKE, UNLIKE_RATIO = 0.4, 0.75  # 1 - correlation of the frames on both sides of a blank stretch; see _cut_across
+UNLIKE = 0.4  # 1 - correlation of frames on both sides of a blank stretch; at least this, if they are of two shots
 
 
 def find_cuts(frames):
@@ -20,37 +20,40 @@ def find_cuts(frames):
     return 1 + np.flatnonzero((change > CUT) | ((change > CUT_RELATIVE) & relative))
 
 
-def _cut_across(before, last, first, after):
-    """Is there a cut between the frames `last` and `first`, which stand on both sides of a blank stretch?
+def _unlike(before, last, first, after):
+    """Do `last` and `first`, on both sides of a blank stretch, differ by more than the film moves in that time?
 
-    `before` and `after` are as far from them again, and tell how fast the film moves. The cut rule decides. In a fade
-    it sees dark frames only, so it is also a cut if the pictures differ whatever their brightness and contrast.
+    `before` and `after` are as far from them again. The cut rule decides; in a fade, where it sees dark frames only,
+    the correlation does, which brightness and contrast do not change.
     """
     frames = [before, last, first, after]
-    unlike = 1 - np.corrcoef([frame.ravel() for frame in frames])
-    across, moves = unlike[1, 2], unlike[0, 1] + unlike[2, 3]
-    return 2 in find_cuts(frames) or across > max(UNLIKE, UNLIKE_RATIO * moves)
+    apart = 1 - np.corrcoef([frame.ravel() for frame in frames])
+    return 2 in find_cuts(frames) or apart[1, 2] > max(UNLIKE, apart[0, 1] + apart[2, 3])
 
 
-def find_shots(frames, blank):
+def _cut_across(frames, shown, edge, step):
+    """Is there a cut between the frames shown[edge - 1] and shown[edge]? They are compared, and those one step away."""
+    for away in (0, step):
+        last, first = shown[max(0, edge - 1 - away)], shown[min(len(shown) - 1, edge + away)]
+        gap = first - last
+        if away and not shown[0] <= last - gap < first + gap <= shown[-1]:
+            continue  # nothing tells how fast the film moves
+        before, after = np.searchsorted(shown, [last - gap, first + gap]).clip(max=len(shown) - 1)
+        if _unlike(frames[shown[before]], frames[last], frames[first], frames[shown[after]]):
+            return True
+    return False
+
+
+def find_shots(frames, blank, step):
     """frames (T, H, W, 3), which of them are blank (T,) -> [the numbers of each shot's frames that are not blank].
 
-    A shot goes on after a blank stretch, unless there is a cut across it.
+    A shot goes on after a blank stretch, unless there is a cut across it; `step` native frames are one step.
     """
     shown = np.flatnonzero(~blank)
-    pieces = []
-    for stretch in np.split(shown, 1 + np.flatnonzero(np.diff(shown) > 1)):
+    edges = 1 + np.flatnonzero(np.diff(shown) > 1)
+    cuts = [edge for edge in edges if _cut_across(frames, shown, edge, step)]
+    for stretch in np.split(np.arange(len(shown)), edges):
         # A frame that is held neither moves nor stands out from its neighbours: cuts are sought among the others.
-        new = [t for t in stretch if t == stretch[0] or not np.array_equal(frames[t], frames[t - 1])]
-        cuts = [new[i] for i in find_cuts([frames[t] for t in new])]
-        pieces += np.split(stretch, np.searchsorted(stretch, cuts))
-    shots = pieces[:1]
-    for piece in pieces[1:]:
-        shot, last, first = shots[-1], shots[-1][-1], piece[0]
-        gap = first - last
-        before, after = shot[np.searchsorted(shot, last - gap)], min(first + gap, piece[-1])
-        if gap > 1 and not _cut_across(frames[before], frames[last], frames[first], frames[after]):
-            shots[-1] = np.concatenate([shot, piece])
-        else:
-            shots.append(piece)
-    return shots
+        new = [i for i in stretch if i == stretch[0] or not np.array_equal(frames[shown[i]], frames[shown[i - 1]])]
+        cuts += [new[i] for i in find_cuts([frames[shown[i]] for i in new])]
+    return np.split(shown, sorted(cuts))

@@ -142,7 +142,7 @@ def read_frames(path, tiles=1, fps=6.0):
 
 
 def choose_tiles(paths):
-    """Films -> windows a side of each: 4 if all together are known to last under two minutes, else 2; fewer if small."""
+    """Films -> windows a side of each: 4 if all are known to last under two minutes together, else 2; or what fits."""
     seconds, sides = 0.0, []
     for path in paths:
         try:
