@@ -31,58 +31,80 @@ def _apart_in_words(one, other):
     return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
 
-def _how_many(wrong, at, expected, found, rtol):
-    """The share that is wrong; or the factor, if it is one for all."""
-    with np.errstate(all="ignore"):
+def _what_is_wrong(wrong, at, expected, found, rtol):
+    """The factor, if it is one for all; else the share that is wrong. A single number has any factor: only a simple one
+    is worth a word."""
+    if expected.dtype != bool and expected[at] != 0 and found[at] != 0 and np.isfinite(found[at]):
         factor = found[at] / expected[at]
-        if wrong.sum() > 1 and np.allclose(found, factor * expected, rtol=rtol, atol=0):
-            return f"all are {factor:.3g} times that"
-    return f"{wrong.mean():.0%} are wrong"
+        simple = any(abs(f - np.rint(f.real)) < 1e-6 for f in (factor, 1 / factor))
+        if (simple or wrong.sum() > 1) and np.allclose(found, factor * expected, rtol=rtol, atol=0):
+            return f" ({'all are ' if expected.size > 1 else ''}{factor:.3g} times that)"
+    return f" ({wrong.mean():.0%} are wrong)" if expected.size > 1 else ""
 
 
-def equal(name, expected, found, rtol):
-    """NotRight unless `found` is `expected`, up to rounding: an array, a number, or a tuple or dict of them."""
+def _fault(name, expected, found, rtol):
+    """None if `found`, an array or a number, is `expected` up to rounding; else the sentence that says what is not."""
+    if isinstance(found, tuple | list | dict) or np.shape(found) != np.shape(expected):
+        wanted = _kind(expected) if np.shape(expected) else "one number"
+        return f"{name}: expected {wanted}, found {_kind(found)}"
+    if type(expected) is float and type(found) is not float:
+        return f"{name}: expected a float, found {type(found).__name__}; float(...) makes it one"
+    expected, found = np.asarray(expected), np.asarray(found)
+    if found.dtype != expected.dtype:
+        return f"{name}: expected dtype {expected.dtype}, found {found.dtype}"
+    rtol = rtol or (1e-5 if expected.dtype in (np.float32, np.complex64) else 1e-9)
+    scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))
+    # 1e-12: where all cancels, as in Eq. 1's db_2, only rounding is left, in another order in another's code.
+    wrong = ~np.isclose(found, expected, rtol=0, atol=rtol * scale + 1e-12, equal_nan=True)
+    if not wrong.any():
+        return None
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    where = f"{name}{list(at)}" if at else name
+    one, other = _apart_in_words(expected[at], found[at])
+    return f"{where}: expected {one}, found {other}{_what_is_wrong(wrong, at, expected, found, rtol)}"
+
+
+def _parts(name, expected, found):
+    """`expected`, a value or a tuple or dict of them, and what was found -> (name, expected, found) of each value."""
     if isinstance(expected, dict):
         if not isinstance(found, dict) or found.keys() != expected.keys():
             names = f"the names {', '.join(found)}" if isinstance(found, dict) else _kind(found)
             raise NotRight(f"{name}: expected a dict of {', '.join(expected)}, found {names}")
         for key in expected:
-            equal(f"{name}[{key!r}]", expected[key], found[key], rtol)
-        return
-    if isinstance(expected, tuple):
+            yield from _parts(f"{name}[{key!r}]", expected[key], found[key])
+    elif isinstance(expected, tuple):
         if not isinstance(found, tuple) or len(found) != len(expected):
             raise NotRight(f"{name}: expected a tuple of {len(expected)}, found {_kind(found)}")
-        for part, (one, other) in enumerate(zip(expected, found, strict=True)):
-            equal(f"{name}[{part}]", one, other, rtol)
-        return
-    if isinstance(found, tuple | list | dict) or np.shape(found) != np.shape(expected):
-        wanted = f"shape {np.shape(expected)}" if np.shape(expected) else "one number"
-        raise NotRight(f"{name}: expected {wanted}, found {_kind(found)}")
-    if type(expected) is float and type(found) is not float:
-        raise NotRight(f"{name}: expected a float, found {type(found).__name__}; float(...) makes it one")
-    expected, found = np.asarray(expected), np.asarray(found)
-    if found.dtype != expected.dtype:
-        raise NotRight(f"{name}: expected dtype {expected.dtype}, found {found.dtype}")
-    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
-    # 1e-12: where all cancels, as in Eq. 1's db_2, only rounding is left, in another order in another's code.
-    wrong = ~np.isclose(found, expected, rtol=rtol, atol=rtol * scale + 1e-12, equal_nan=True)
-    if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        where = f"{name}{list(at)}" if at else name
-        share = f" ({_how_many(wrong, at, expected, found, rtol)})" if at else ""
-        one, other = _apart_in_words(expected[at], found[at])
-        raise NotRight(f"{where}: expected {one}, found {other}{share}")
+        for i, (one, other) in enumerate(zip(expected, found, strict=True)):
+            yield from _parts(f"{name}[{i}]", one, other)
+    else:
+        yield name, expected, found
 
 
-def compare(label, names, expected, found, rtol):
-    """NotRight unless both, a tuple of what `names` says or that one thing, agree name by name."""
+def agree(label, names, expected, found, rtol=None):
+    """NotRight unless both, tuples of what `names` says, agree: what is wrong with the first value that does not, and
+    the names of all that do and do not, so that one sees where the fault lies."""
+    wrong, right = {}, []
+    for name, one, other in zip(names, expected, found, strict=True):
+        for part, value, answer in _parts(f"{label}: {name}", one, other):
+            sentence, short = _fault(part, value, answer, rtol), part.removeprefix(f"{label}: ")
+            if sentence:
+                wrong[short] = sentence
+            else:
+                right.append(short)
+    if wrong:
+        all_parts = f"; wrong: {', '.join(wrong)}; right: {', '.join(right) or 'none'}"
+        raise NotRight(next(iter(wrong.values())) + (all_parts if len(wrong) + len(right) > 1 else ""))
+
+
+def compare(label, names, expected, found, rtol=None):
+    """agree, where both are a tuple of what `names` says, or that one thing; a "cache" may be whatever it likes."""
     if len(names) == 1:
         expected, found = (expected,), (found,)
     if not isinstance(found, tuple) or len(found) != len(names):
         raise NotRight(f"{label}: expected {', '.join(names)}, found {_kind(found)}")
-    for name, one, other in zip(names, expected, found, strict=True):
-        if name != "cache":
-            equal(f"{label}: {name}", one, other, rtol)
+    count = names.index("cache") if "cache" in names else len(names)
+    agree(label, names[:count], expected[:count], found[:count], rtol)
 
 
 def unchanged(value, copy):
@@ -109,15 +131,19 @@ def _attempt(answer, arguments, label):
         raise NotRight(f"{label} stops{at} with {type(error).__name__}: {error}") from error
 
 
-def call(answer, arguments, label="", may_change=()):
-    """_attempt with copies -> what it returns; NotRight if nothing yet, or if it wrote into an argument."""
-    copies = deepcopy(arguments)
-    found = _attempt(answer, copies, label or answer.__name__)
-    for name, value in arguments.items():
-        if name not in may_change and not unchanged(value, copies[name]):
+def call(answer, arguments, label, may_change=()):
+    """answer(**arguments) -> what it returns; NotRight if it writes into an argument, unless `may_change` names it."""
+    before = deepcopy(arguments)
+    found = _attempt(answer, arguments, label)
+    for name, value in before.items():
+        if name not in may_change and not unchanged(value, arguments[name]):
             raise NotRight(f"{answer.__name__} writes into its argument {name}; work on a copy")
-    if may_change:
-        return copies
+    return found
+
+
+def ask(answer, arguments, label):
+    """`call` with copies -> what it returns; NotRight if that is nothing yet."""
+    found = call(answer, deepcopy(arguments), label)
     if found is None or found is ...:
         raise NotRight(f"{answer.__name__} returns nothing yet; write it in the cell above")
     return found

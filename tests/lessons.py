@@ -6,7 +6,6 @@ outputs into the notebooks, whose exercises stay unsolved.
 
 import importlib
 import json
-import os
 import re
 import sys
 import time
@@ -14,8 +13,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "lessons"
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
-# The first line of an exercise cell, and the function of the package that answers it.
-EXERCISE = re.compile(r"# Exercise \d+: slowae\.([\w.]+)\.(\w+)\n")
+# The first line of an exercise cell, and the function that answers it: of the package, or of a file beside the lessons.
+EXERCISE = re.compile(r"# Exercise \d+: ([\w.]+)\.(\w+)\n")
 
 
 def cells(path, kind="code"):
@@ -25,39 +24,48 @@ def cells(path, kind="code"):
 
 
 def answer(source):
-    """An exercise cell's source -> the package's function; None for any other cell."""
+    """An exercise cell's source -> the function that answers it; None for any other cell."""
     match = EXERCISE.match(source)
-    return match and getattr(importlib.import_module(f"slowae.{match[1]}"), match[2])
+    return match and getattr(importlib.import_module(match[1]), match[2])
 
 
 def imported(source):
-    """An exercise cell's source -> the line that puts the package's function in its place."""
+    """An exercise cell's source -> the line that puts the answer in its place."""
     match = EXERCISE.match(source)
-    return f"from slowae.{match[1]} import {match[2]}"
+    return f"from {match[1]} import {match[2]}"
 
 
-def execute(path):
-    """Run the lesson solved, in a kernel of its own, and write its outputs; prints duration and size."""
-    import nbformat
+def solved(notebook, folder):
+    """Run all cells, with the answers in place of the exercises, in a kernel of its own that works in `folder`."""
     from nbclient import NotebookClient
 
-    os.environ["SLOWAE_STATIC"] = "1"
-    notebook = nbformat.read(path, as_version=4)
     stubs = {i: cell.source for i, cell in enumerate(notebook.cells) if answer(cell.source)}
     for i, stub in stubs.items():
         notebook.cells[i].source = imported(stub)
-    start = time.perf_counter()
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": FOLDER}}, record_timing=False).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}, record_timing=False).execute()
     for i, stub in stubs.items():
         notebook.cells[i].source = stub
+
+
+def is_read_by_all(output):
+    """Progress bars on stderr, and sliders, are for whoever runs the lesson."""
+    return output.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+def execute(path):
+    """Run the lesson solved and write its outputs; prints duration and size."""
+    import nbformat
+
+    sys.path.insert(0, str(FOLDER))
+    notebook, start = nbformat.read(path, as_version=4), time.perf_counter()
+    solved(notebook, FOLDER)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
-        # Progress bars on stderr are for whoever runs the lesson.
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if is_read_by_all(output)]
     nbformat.write(notebook, path)
     print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e3:.0f} kB")
 

@@ -1,632 +1,294 @@
-"""Answers that a student might give: of which exercise, what the package has, what they have, what the check names."""
+"""Answers that a student might give: for each exercise what stands in place of `return ...`, and what the check says.
 
-PLANTED = [
-    ("slowae.layers.relu_backward", "dh * (cache > 0)", "dh", r"as by hand: da\[0, 1\]: expected 0, found 5 "),
-    ("slowae.layers.relu_backward", "dh * (cache > 0)", "dh * cache", r"as by hand: da\[0, 0\]: expected 2, found 14 "),
-    ("slowae.layers.relu_backward", "dh * (cache > 0)", "cache > 0", "da: expected dtype float64, found bool"),
+`right` is the function that answers the exercise, ANSWER what it says to the exercise's own arguments.
+"""
+
+
+def but(right, old, new):
+    """An answer with one mistake."""
+    assert old in right
+    return right.replace(old, new)
+
+
+EQ_1 = """x, first, second, near = batch
+    a, cache_1 = layers.linear_forward(x, params["W_1"], params["b_1"])
+    h, cache_h = layers.relu_forward(a)
+    z, cache_2 = layers.linear_forward(h, params["W_2"], params["b_2"])
+    loss, dz_first, dz_second = losses.drlim(z[first], z[second], near, config.margin, config.squared)
+    dz = np.zeros_like(z)
+    dz[first] += dz_first
+    dz[second] += dz_second
+    dh, dW_2, db_2 = layers.linear_backward(dz, cache_2)
+    _, dW_1, db_1 = layers.linear_backward(layers.relu_backward(dh, cache_h), cache_1)
+    return loss, {"W_1": dW_1, "b_1": db_1, "W_2": dW_2, "b_2": db_2}"""
+COL2IM = """(N, H, W, C), p = shape, F // 2
+    padded = np.zeros((N, H + 2 * p, W + 2 * p, C), cols.dtype)
+    patches = cols.reshape(N, H, W, F, F, C)
+    for i, j in np.ndindex(F, F):
+        padded[:, i : i + H, j : j + W] += patches[:, :, :, i, j]
+    return padded[:, p : p + H, p : p + W]"""
+CUTS = """change = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean((1, 2, 3))
+    around = np.pad(change, 1)
+    spike = change > shots.CUT_RATIO * (around[:-2] + around[2:])
+    return 1 + np.flatnonzero((change > shots.CUT) | (change > shots.CUT_RELATIVE) & spike)"""
+MORLET = """y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    wave = np.exp(2j * np.pi / wavelength * (np.cos(angle) * x + np.sin(angle) * y))
+    envelope = np.exp(-(x * x + y * y) / (2 * (0.3 * wavelength) ** 2))
+    psi = (wave - (wave * envelope).sum() / envelope.sum()) * envelope
+    return psi.real / np.linalg.norm(psi.real) + 1j * psi.imag / np.linalg.norm(psi.imag)"""
+SLOWNESS = """N = len(z) // 2
+    difference = z[:N] - z[N:]
+    s = np.sign(difference)
+    return np.abs(difference).sum(), np.concatenate([s, -s])"""
+ACCELERATION = """N = len(z) // 3
+    second = z[2 * N :] - 2 * z[N : 2 * N] + z[:N]
+    s = np.sign(second)
+    return np.abs(second).sum(), np.concatenate([s, -2 * s, s])"""
+CROSS_ENTROPY = """N, e = len(labels), np.exp(logits - logits.max(1, keepdims=True))
+    p = e / e.sum(1, keepdims=True)
+    loss, dlogits = -np.log(p[np.arange(N), labels]).sum(), p.copy()
+    dlogits[np.arange(N), labels] -= 1
+    return loss, dlogits"""
+SGD = """for name in params:
+        speed = bias_rate if name.startswith("b_") else 1
+        velocity[name] = momentum * velocity[name] - rate * speed * grads[name]
+        params[name] = params[name] + velocity[name]"""
+SILENT = """x = slow_autoencoder.seen(params, frames)
+    return conv.conv_forward(x, params["W_e"], params["b_e"])[0].max((0, 1, 2)) < 0"""
+NEIGHBOURS = """queries, gallery = (codes.reshape(len(codes), -1) for codes in (queries, gallery))
+    return np.argsort(-queries @ gallery.T, axis=1, kind="stable")[:, :k]"""
+
+PLANTED = {}
+PLANTED["slowae.layers.relu_backward"] = [
+    ("return dh", r"as by hand: da\[0, 1\]: expected 0, found 5 "),
+    ("return dh * cache", r"as by hand: da\[0, 0\]: expected 2, found 14 "),
+    ("dh[cache == 0] = 0; return dh", "writes into its argument dh"),
+]
+PLANTED["slowae.layers.linear_backward"] = [
+    ("x, W = cache; return da @ W, x.T @ da, da.sum(0)", r"as by hand: dx\[0, 1\]: expected 6, found -2 "),
+    ("dx, dW, db = ANSWER; return dx, dW.T, db", r"dW\[0, 1\]: .* found 4 .*; wrong: dW; right: dx, db"),
+    ("dx, dW, db = ANSWER; return dx, dW, db / len(da)", "db is wrong.* wrong: db; right: dx, dW"),
+]
+PLANTED["slowae.methods.drlim.embed"] = [
+    ("return layers.linear_forward(x, params['W_1'], params['b_1'])", "z: expected shape .* found a tuple of 2"),
+    ("return x @ params['W_1'] @ params['W_2'] + params['b_2']", r"z\[.*: expected"),
+    ("return layers.linear_forward(x, params['W_2'], params['b_2'])[0]", "stops with ValueError: matmul"),
+]
+PLANTED["slowae.losses.drlim"] = [
+    ("return right(z, z_other, near, margin + 1e-13, squared)", r"far, m = 5: dz\[0, 0\]: expected 0, found 0.6 "),
+    ("return right(z, z_other, near, margin)", "squared: loss: expected"),
+    ("loss, dz, _ = ANSWER; return loss, dz, dz", "wrong: dz_other; right: loss, dz"),
+    ("loss, dz, _ = ANSWER; d = abs(z - z_other); return loss, d / d * dz, -dz", "dz.*: expected 0, found nan"),
+]
+PLANTED["slowae.methods.drlim.loss_and_gradients"] = [
+    (EQ_1, r"frames in several pairs.*grads\['W_1'\]"),
+    ("return right(params, batch, siamese.Config(margin=4.0, squared=config.squared))", "margin = 3.*: loss: expected"),
     (
-        "slowae.layers.relu_backward",
-        "dh * (cache > 0)",
-        "dh[cache > 0]",
-        r"da: expected shape \(1, 2\), found shape \(1,\)",
+        "loss, grads = ANSWER; grads['W_1'] *= -1; return loss, grads",
+        r"all are -1 times.*; right: loss, grads\['b_1'\]",
     ),
-    ("slowae.layers.relu_backward", "cache > 0", "cache >= 0", r"as by hand: da\[0, 1\]: expected 0, found 5 "),
-    ("slowae.layers.relu_backward", "cache > 0", "dh > 0", r"as by hand: da\[0, 1\]: expected 0, found 5 "),
-    ("slowae.layers.relu_backward", "return dh *", "dh *=", "returns nothing yet|writes into its argument dh"),
-    ("slowae.layers.relu_backward", "return dh * (cache > 0)", "return dh if cache > 0 else 0", "stops.* truth value"),
-    ("slowae.layers.relu_backward", "return dh *", "dh[cache == 0] = 0\n    return dh *", "writes into its argument"),
-    ("slowae.layers.relu_backward", "dh * (cache > 0)", "(dh * (cache > 0)).tolist()", "da: .* found a list"),
-    ("slowae.layers.relu_backward", "dh * (", "dh.astype('f4') * (", "da: expected dtype float64, found float32"),
-    ("slowae.layers.linear_backward", "cache[1].T", "cache[1]", r"as by hand: dx\[0, 1\]: expected 6, found -2 "),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW.T, db\n", r"as by hand: dW\[0, 1\]: expected 0, found 4 "),
-    ("slowae.layers.linear_backward", ", dW, db\n", ", db, dW\n", r"dW: expected shape \(2, 2\), found shape \(2,\)"),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW, da\n", "db: expected shape"),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW, da.sum(1)\n", "db: expected shape"),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW, da.mean(0)\n", r"db is wrong.*; for example: db\[0\]"),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW / len(da), db\n", "dW is wrong"),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW\n", "expected dx, dW, db, found a tuple of 2"),
-    ("slowae.layers.linear_backward", "dW, db\n", "dW, da.sum()\n", r"db: expected shape \(2,\), found float64"),
-    ("slowae.methods.drlim.embed", "(params, x)[0]", "(params, x)", "z: expected shape .* found a tuple of 3"),
-    ("slowae.methods.drlim.embed", "a, _ = linear", "a = linear", "stops.* 'tuple' object"),
-    ("slowae.methods.drlim.embed", "relu_forward(a)", "a, a", r"z\[.*: expected"),
-    ("slowae.methods.drlim.embed", '"b_1"', '"b_2"', r"stops.*b \(2,\) must be"),
-    ("slowae.methods.drlim.embed", "linear_forward(h,", "linear_forward(a,", r"z\[.*: expected"),
-    ("slowae.losses.drlim", "(margin - distance).clip(0)", "margin - distance", "loss: expected"),
+]
+PLANTED["slowae.layers.linear_forward"] = [
+    ("return x @ W, (x, W)", r"a\[0, 0\]: expected"),
+    ("return x @ W + b, (W, x)", "cache: .* cannot use it"),
+    ("return x @ W + b", "expected a, cache, found shape"),
+]
+PLANTED["slowae.losses.reconstruction"] = [
+    ("r = x_hat - x; return (r * r).sum(), r", "dx_hat is wrong.*all are 0.5 times that"),
+    ("r = x_hat - x; return (r * r).mean(), 2 * r", r"loss: expected .* \(0.05 times that\)"),
+    ("r = x - x_hat; return (r * r).sum(), 2 * r", "dx_hat is wrong.*all are -1 times that"),
+]
+PLANTED["slowae.losses.sparsity"] = [
+    ("return h.sum(), np.sign(h)", "loss: expected"),
+    ("return np.abs(h).sum(), np.where(h >= 0, 1.0, -1.0)", "dh is wrong"),
+    ("return np.abs(h).sum(), h / np.abs(h)", "dh.*: expected 0, found nan"),
+]
+PLANTED["slowae.layers.l2_pool_forward"] = [
+    ("z, cache = ANSWER; return np.sqrt(z * z + 1e-12), cache", "silent groups.*expected 0, found 1e-06"),
+    ("return right(h, group)", "group = 4, size = 2: z: expected shape"),
+    ("return right(h, 4, size)", "group = 3, size = 1"),
+    ("z, (h, _, *pool) = ANSWER; return z, (h * h, z, *pool)", "cache, what l2_pool_backward makes of it"),
+]
+PLANTED["slowae.layers.l2_pool_backward"] = [
+    ("h, z, group, _ = cache; return np.repeat(dz / z, group, -1) * h", "size = 2, some silent stops"),
+    ("h, z, *pool = cache; return right(dz, (h, z + 1e-8, *pool))", r"dh\[.*: expected (\S+), found (?!\1 )"),
+    ("return right(dz, cache) / 2", "dh is wrong.*all are 0.5 times that"),
+]
+PLANTED["slowae.losses.slowness"] = [
+    (but(SLOWNESS, "[s, -s]", "[-s, s]"), "dz is wrong.*all are -1 times that"),
+    (but(SLOWNESS, "np.concatenate([s, -s])", "s"), r"dz: expected shape \(6, 5\), found shape \(3, 5\)"),
+    (but(SLOWNESS, "np.sign(difference)", "difference / np.abs(difference)"), "dz.*nan"),
+]
+PLANTED["slowae.measures.circular_spread"] = [
+    ("return angles.reshape(-1, group).std(1)", "10 and 170 degrees.*: expected 9.9.*, found 80"),
+    ("return right(angles, 180.0, group)", r"period = 360: spread\[0\]: expected"),
+]
+PLANTED["slowae.conv.im2col"] = [
+    ("return right(x, 3)", "F = 1: cols: expected shape"),
+    ("return ANSWER[:, ::-1]", r"by hand, F = 3: cols\[0, 0\]: expected 0, found 4"),
+    ("return right(x.swapaxes(1, 2), F)", r"by hand, F = 3: cols\[0, 5\]: expected 2, found 3"),
+    ("return ANSWER.astype(float)", "float32: cols: expected dtype float32, found float64"),
+]
+PLANTED["slowae.conv.col2im"] = [
+    (but(COL2IM, "+=", "="), r"by hand, F = 3: x\[0, 0, 0, 0\]: expected 4, found 1 "),
+    (but(COL2IM, "p : p + H, p : p + W]", "p:-p, p:-p]"), r"F = 1: x: .*found shape \(2, 0, 0, 2\)"),
+    (but(COL2IM, ", cols.dtype", ""), "float32: x: expected dtype float32, found float64"),
+]
+PLANTED["slowae.conv.conv_backward"] = [
+    ("dx, dW, db = ANSWER; return dx, dW, db / len(da)", "db is wrong.* wrong: db; right: dx, dW"),
+    ("dx, dW, db = ANSWER; return dx, dW[::-1, ::-1], db", "F = 3: dW is wrong.* wrong: dW; right: dx, db"),
+    ("x, W, cols = cache; return right(da, (x, W[::-1, ::-1], cols))", "F = 3: dx is wrong"),
+    ("x, W, _ = cache; return (da @ W.reshape(-1, W.shape[-1]).T, *ANSWER[1:])", "F = 3: dx: expected shape"),
+]
+PLANTED["slowae.conv.decode_forward"] = [
+    ("return ANSWER[0], (W_d, h)", "cache: .* cannot use it"),
+    ("return right(h, W_d[::-1, ::-1])", r"F = 3: x_hat\["),
+    ("return ANSWER[0]", "expected x_hat, cache, found shape"),
+]
+PLANTED["slowae.data.shots.find_cuts"] = [
+    (but(CUTS, "1 + np.flatnonzero", "np.flatnonzero"), r"A, a spike: cuts\[0\]: expected 2, found 1"),
+    (but(CUTS, "> shots.CUT)", ">= shots.CUT)"), "exactly 60 grey levels: cuts"),
+    (but(CUTS, "> shots.CUT_RELATIVE)", ">= shots.CUT_RELATIVE)"), "exactly 13 grey levels: cuts"),
+    (but(CUTS, "> shots.CUT_RATIO *", ">= shots.CUT_RATIO *"), "exactly 1.2 times its neighbours: cuts"),
+    (but(CUTS, "np.pad(change, 1)", "np.pad(change, 1, 'edge')"), "the first change: cuts"),
+]
+PLANTED["slowae.methods.controls.colour_histogram"] = [
+    ("return right(params, frames)", r"bins = 5: histogram: expected shape \(3, 125\), found shape \(3, 512\)"),
+    ("return ANSWER.astype(float)", "histogram: expected dtype float32, found float64"),
+    ("return ANSWER / np.float32(20)", "histogram.*all are 0.05 times that"),
+]
+PLANTED["slowae.conv.decode_backward"] = [
+    ("dh, dW_d = ANSWER; return dh, dW_d / len(dh)", "dW_d is wrong.* wrong: dW_d; right: dh"),
+    ("h, W_d = cache; return right(dx_hat, (h, W_d[::-1, ::-1]))", "dh is wrong.* wrong: dh; right: dW_d"),
+    ("return ANSWER[0]", "expected dh, dW_d, found shape"),
+]
+PLANTED["slowae.model.loss_and_gradients"] = [
     (
-        "slowae.losses.drlim",
-        "-xp.sign(shortfall)",
-        "xp.sign(shortfall)",
-        r"far, m = 8: dz is wrong.* expected 0.6, found -0.6 ",
+        "b = config.beta * done / (config.rise or done); return right(params, x, replace(config, beta=b, rise=0.0))",
+        "rise = 0.25, done = 0.6: loss: expected",
     ),
+    ("return right(params, x, replace(config, size=2), done)", "pools of four maps at one place: loss"),
+    ("return right(params, x, config)", "rise = 0.25, done = 0: loss: expected"),
     (
-        "slowae.losses.drlim",
-        "-xp.sign(shortfall)",
-        "-xp.ones_like(shortfall)",
-        r"far, m = 2: dz\[0, 0\]: expected 0, found 0.6 ",
+        "loss, grads = ANSWER; grads['W_d'] *= 2; return loss, grads",
+        r"all are 2 times that\); wrong: grads\['W_d'\]; right: loss, grads\['W_e'\], grads\['b_e'\]",
     ),
-    ("slowae.losses.drlim", "dz, -dz", "dz, dz", "dz_other is wrong"),
-    ("slowae.losses.drlim", "return loss / len(z)", "return loss", "loss: expected"),
-    ("slowae.losses.drlim", " / len(z))[:, None]", ")[:, None]", "dz is wrong"),
-    ("slowae.losses.drlim", "shortfall**2).sum() / 2", "shortfall**2).sum()", "squared: loss: expected"),
-    ("slowae.losses.drlim", "-shortfall)", "shortfall)", "squared: dz is wrong"),
-    ("slowae.losses.drlim", ".sum(1))", ".sum(0))", r"near: dz: expected shape \(1, 2\), found shape"),
-    ("slowae.losses.drlim", "if squared:", "if False:", "squared: loss: expected"),
-    ("slowae.losses.drlim", "(distance == 0)", "1e-8", r"dz\[.*: expected (\S+), found (?!\1 )"),
-    ("slowae.losses.drlim", "difference = z -", "difference = z\n    difference -=", "writes into its argument z"),
-    ("slowae.losses.drlim", "(near, distance, shortfall)", "(near, shortfall, distance)", "loss: expected"),
-    ("slowae.methods.drlim.loss_and_gradients", "relu_backward(dh, relu_cache)", "dh", r"grads\['W_1'\]"),
-    ("slowae.methods.drlim.loss_and_gradients", "da.sum(0)", "da.mean(0)", r"grads\['b_1'\]"),
-    ("slowae.methods.drlim.loss_and_gradients", "x.T @ da", "da.T @ x", r"grads\['W_1'\]: expected shape"),
-    ("slowae.methods.drlim.loss_and_gradients", "margin, config.squared", "margin", "squared = True: loss: expected"),
-    ("slowae.methods.drlim.loss_and_gradients", "config.margin", "4.0", "margin = 3.*: loss: expected"),
-    ("slowae.methods.drlim.loss_and_gradients", "return loss, ", "return ", "expected loss, grads, found dict"),
-    ("slowae.methods.drlim.loss_and_gradients", '{"W_1": x', '{"dW_1": x', "grads: expected a dict of W_1, .* found"),
+    ("return ANSWER[0], right(params, x, replace(config, alpha=0.0), done)[1]", r"0.5, beta = 0: .*; right: .*W_d"),
+]
+PLANTED["slowae.methods.slow_autoencoder.silent"] = [
+    (SILENT, r"all exactly 0: silent\[0\]: expected True, found False \(100% are wrong\)"),
+    ("return right(params, frames[:1])", "one place of one frame: silent"),
+    ("return np.flatnonzero(right(params, frames))", "silent: expected shape"),
+]
+PLANTED["slowae.methods.slow_autoencoder.moments"] = [
+    ("return z.mean(), z.std()", r"one map: centre: expected shape \(1,\), .* found float64"),
+    ("return z.mean((0, 1, 2)), z.std()", "different means: scale.*; wrong: scale; right: centre"),
+    ("return z.mean((0, 1, 2)), z.std((0, 1, 2))", "one map: scale: expected one number"),
+]
+PLANTED["slowae.retrieval.neighbours"] = [
+    ("return right(queries, gallery, k=k)", "some excluded: indices"),
+    ("return right(queries, gallery, k=k, exclude=exclude)[:, ::-1]", "indices"),
+    ("return right(queries, gallery, k=5, exclude=exclude)", "expected shape .9, 29., found shape .9, 5."),
+    (NEIGHBOURS, "cosines apart: indices"),
+]
+PLANTED["slowae.scores.area"] = [
+    ("return right(recall, precision)", "six frames: AUC: expected 0.416667"),
+    ("return (np.diff(recall) * precision[..., 1:]).sum(-1)", "AUC"),
+    ("return ANSWER + recall[..., 0] * precision[..., 0]", "AUC"),
+]
+PLANTED["slowae.retrieval.chance"] = [
+    ("return right(scene)", r"100 distractors: measures\['auc'\]"),
+    ("return ANSWER['auc']", "expected a dict of auc, map, found shape"),
+    ("both = ANSWER; return both | {'map': both['map'].mean()}", r"\['map'\]: expected shape"),
+]
+PLANTED["slowae.losses.cross_entropy"] = [
+    (but(CROSS_ENTROPY, " - logits.max(1, keepdims=True)", ""), "one row: loss: expected .*, found nan"),
+    (but(CROSS_ENTROPY, "p.copy()", "p / N"), "dlogits is wrong"),
+    (but(CROSS_ENTROPY, "labels]).sum()", "labels]).mean()"), r"loss: expected .* \(0.2 times that\)"),
+]
+PLANTED["slowae.methods.convnet.backward"] = [
+    ("return right(dlogits, cache)", r"another loss on h_3: gradients\["),
+    ("grads = ANSWER; grads['b_1'] /= 4; return grads", r"0.25 times that\); wrong: gradients\['b_1'\]; right: .*W_1"),
+    ("grads = ANSWER; del grads['W_4']; return grads", "gradients: expected a dict of .*W_4"),
+]
+PLANTED["slowae.conv_fourier.waves"] = [
     (
-        "slowae.methods.drlim.loss_and_gradients",
-        "loss, dz = over_pairs(z, *pairs, config.margin, config.squared)",
-        "loss, one, other = losses.drlim(z[pairs[0]], z[pairs[1]], pairs[2], config.margin, config.squared)\n"
-        "    dz = 0 * z\n    dz[pairs[0]] += one\n    dz[pairs[1]] += other",
-        r"frames in several pairs.*grads\['W_1'\]",
+        "a, b, f = ANSWER; b[:, half:] = a[:, half:] * (1 + half) / (n + F // 2); return a, b, f",
+        r"n = 4, F = 1, half = True: back.*; wrong: back; right: there, taps",
     ),
-    ("slowae.layers.linear_forward", "x @ W + b", "x @ W", r"a\[0, 0\]: expected"),
-    ("slowae.layers.linear_forward", "x @ W + b", "W @ x + b", "stops.* matmul"),
-    ("slowae.layers.linear_forward", "x @ W + b", "x * W + b", "stops.* broadcast"),
-    ("slowae.layers.linear_forward", "x @ W + b", "x @ (W + b)", r"a\[0, 0\]: expected"),
-    ("slowae.layers.linear_forward", "x @ W + b", "(x @ W + b).astype('float32')", "a: expected dtype"),
-    ("slowae.layers.linear_forward", "x @ W + b, (x, W)", "x @ W + b", "expected a, cache, found shape"),
-    ("slowae.layers.linear_forward", "b, (x, W)", "b, (W, x)", "cache: .* cannot use it"),
-    ("slowae.layers.linear_forward", "b, (x, W)", "b, (x, W, b)", "cache: .* cannot use it"),
-    ("slowae.layers.linear_forward", "return x @ W + b,", "x = x @ W + b\n    return x,", "cache, what"),
-    ("slowae.layers.linear_forward", "return x @ W + b,", "W += b\n    return x @ W,", "writes into its argument W"),
-    ("slowae.losses.reconstruction", "2 * r", "r", r"dx_hat is wrong.*; for example: dx_hat\[0, 0\]"),
-    ("slowae.losses.reconstruction", "2 * r", "2 * abs(r)", "dx_hat is wrong"),
-    ("slowae.losses.reconstruction", "2 * r", "2 * r / len(r)", "dx_hat is wrong"),
-    ("slowae.losses.reconstruction", "2 * r", "(2 * r).sum(0)", "dx_hat: expected shape"),
-    ("slowae.losses.reconstruction", "x_hat - x", "x - x_hat", "dx_hat is wrong"),
-    ("slowae.losses.reconstruction", "(r * r).sum()", "(r * r).mean()", "loss: expected"),
-    ("slowae.losses.reconstruction", "(r * r).sum()", "r.sum() ** 2", "loss: expected"),
-    ("slowae.losses.reconstruction", "(r * r).sum()", "abs(r).sum()", "loss: expected"),
-    ("slowae.losses.reconstruction", "(r * r).sum(), 2 * r", "2 * r, (r * r).sum()", "loss: expected one number"),
-    ("slowae.losses.reconstruction", "(r * r).sum(), 2 * r", "(r * r).sum()", "expected loss, dx_hat, found float64"),
-    ("slowae.losses.reconstruction", "r = x_hat - x", "r = x_hat\n    r -= x", "writes into its argument x_hat"),
-    ("slowae.losses.reconstruction", "(r * r).sum()", "(r * r).sum(1)", "loss: expected one number"),
-    ("slowae.losses.sparsity", "xp.abs(h).sum()", "h.sum()", "loss: expected"),
-    ("slowae.losses.sparsity", "xp.abs(h).sum()", "xp.abs(h).mean()", "loss: expected"),
-    ("slowae.losses.sparsity", "xp.abs(h).sum()", "xp.abs(h).sum(1)", "loss: expected one number"),
-    ("slowae.losses.sparsity", "xp.abs(h).sum()", "(h != 0).sum()", "loss: expected dtype float64, found int64"),
-    ("slowae.losses.sparsity", "xp.sign(h)", "xp.ones_like(h)", "dh is wrong"),
-    ("slowae.losses.sparsity", "xp.sign(h)", "(h > 0) * 1.0", "dh is wrong"),
-    ("slowae.losses.sparsity", "xp.sign(h)", "xp.where(h >= 0, 1.0, -1.0)", "dh is wrong"),
-    ("slowae.losses.sparsity", "xp.sign(h)", "h > 0", "dh: expected dtype float64, found bool"),
-    ("slowae.losses.sparsity", "xp.sign(h)", "1.0", "dh: expected shape"),
-    ("slowae.layers.l2_pool_forward", "array_module(h).sqrt", "", r"group = 4, size = 1: z\["),
-    ("slowae.layers.l2_pool_forward", "h * h", "h", r"group = 4, size = 1: z\["),
-    ("slowae.layers.l2_pool_forward", "if size > 1:", "if False:", "size = 2: z: expected shape"),
-    ("slowae.layers.l2_pool_forward", "(h, z, group, size)", "(z, h, group, size)", "cache: .* cannot use it"),
+    ("return right(n, F, True)", "half = False: there: expected shape"),
+    ("there, back, taps = ANSWER; return there, back, taps[:, :, ::-1]", "F = 3, .* wrong: taps; right: there"),
+]
+PLANTED["rows.convolve_rows"] = [
+    ("return np.array([np.convolve(row, w)[len(w) // 2 :][: len(row)] for row in x])", r"as by hand: a\["),
+    ("return right(np.roll(x, 1, axis=1), w)", r"as by hand: a\["),
+]
+PLANTED["rows.convolve_rows_transposed"] = [
+    ("return convolve_rows(da, w)", r"2 places, F = 3: dx\["),
+    ("return ANSWER[::-1]", r"2 places, F = 3: dx\["),
+]
+PLANTED["slowae.blocks.mean_over_blocks"] = [
+    ("return right(sums, blocks, len(blocks))", "loss: expected 3, found 4.5"),
+    ("return right(sums, blocks, 1)", r"loss: expected 3, found 9 \(3 times that\)"),
+    ("return ANSWER[0], right(sums, blocks[:1], N)[1]", r"grads\['W_e'\].*; wrong: grads.*; right: loss"),
+]
+PLANTED["slowae.optim.sgd"] = [
+    (SGD, r"velocity\['W_e'\] is another array now"),
+    ("right(params, grads, velocity, rate, momentum)", r"wrong: velocity\['b_e'\], params\['b_e'\]; right: .*W_e"),
+    ("ANSWER; grads['b_e'] *= 0", "writes into its argument grads"),
+]
+PLANTED["slowae.optim.adam"] = [
+    ("ANSWER; params.update({name: value.copy() for name, value in params.items()})", "is another array now"),
     (
-        "slowae.layers.l2_pool_forward",
-        "(h, z, group, size)",
-        "(h, z, 4, size)",
-        "group = 3, size = 1: cache: .* cannot use it",
+        "moments['steps'] += 9; ANSWER; moments['steps'] -= 9",
+        r"wrong: params\['W_e'\], params\['b_e'\]; right: moments",
     ),
-    ("slowae.layers.l2_pool_forward", "(h, z, group, size)", "(h * h, z, group, size)", "cache, what"),
-    ("slowae.layers.l2_pool_forward", "    return z, (h", "    h *= h\n    return z, (h", "writes into its argument h"),
-    (
-        "slowae.layers.l2_pool_forward",
-        "h * h if",
-        "h * h + 1e-8 if",
-        r"group = 3, size = 1: z\[.*: expected 0, found 0.0001",
-    ),
-    ("slowae.layers.l2_pool_forward", "h * h if", "h * h / group if", r"group = 4, size = 1: z\["),
-    ("slowae.layers.l2_pool_forward", "W // size, size, K", "size, W // size, K", "size = 2: z: expected shape"),
-    ("slowae.layers.l2_pool_backward", "z + (z == 0)", "z", "some silent: dh.*: expected 0, found nan"),
-    ("slowae.layers.l2_pool_backward", "z + (z == 0)", "z + 1e-8", r"dh\[.*: expected (\S+), found (?!\1 )"),
-    (
-        "slowae.layers.l2_pool_backward",
-        "z + (z == 0)",
-        "2 * z + (z == 0)",
-        "group = 3, size = 1: dh is wrong.*; for example: dh",
-    ),
-    ("slowae.layers.l2_pool_backward", "dz / (z + (z == 0))", "dz * z", "dh is wrong"),
-    ("slowae.layers.l2_pool_backward", "dz / (z + (z == 0))", "dz", "dh is wrong"),
-    ("slowae.layers.l2_pool_backward", ".repeat(group, axis=-1)", ".repeat(group)", "stops.* broadcast"),
-    ("slowae.layers.l2_pool_backward", "return ratio * h\n", "return ratio\n", "dh is wrong"),
-    ("slowae.layers.l2_pool_backward", "if size == 1:", "if True:", "size = 2.* stops.* could not be broadcast"),
-    ("slowae.layers.l2_pool_backward", "= cache", "= cache\n    z += z == 0", "writes into its argument cache"),
-    ("slowae.losses.slowness", "[s, -s]", "[s, s]", "dz is wrong"),
-    ("slowae.losses.slowness", "[s, -s]", "[-s, s]", "dz is wrong"),
-    ("slowae.losses.slowness", "xp.concatenate([s, -s])", "s", r"dz: expected shape \(6, 5\), found shape \(3, 5\)"),
-    ("slowae.losses.slowness", "xp.concatenate", "xp.stack", r"dz: expected shape \(6, 5\), found shape \(2, 3, 5\)"),
-    ("slowae.losses.slowness", "[s, -s]", "[s, -s], 1", r"dz: expected shape \(6, 5\), found shape \(3, 10\)"),
-    ("slowae.losses.slowness", "xp.concatenate([s, -s])", "[s, -s]", "dz: expected shape .* found a list of 2"),
-    ("slowae.losses.slowness", "z[:N] - z[N:]", "z[::2] - z[1::2]", "loss: expected"),
-    ("slowae.losses.slowness", "xp.sign(difference)", "difference", "dz is wrong"),
-    ("slowae.losses.slowness", "xp.sign(difference)", "difference / xp.abs(difference)", "dz.*nan"),
-    ("slowae.losses.slowness", "xp.sign(difference)", "1 - 2.0 * (difference < 0)", "dz is wrong"),
-    ("slowae.losses.slowness", "xp.abs(difference).sum()", "(difference**2).sum()", "loss: expected"),
-    ("slowae.losses.slowness", "xp.abs(difference).sum()", "xp.abs(difference).sum() / N", "loss: expected"),
-    ("slowae.losses.slowness", "xp.abs(difference).sum()", "difference.sum()", "loss: expected"),
-    ("slowae.measures.circular_spread", "2j", "1j", r"10 and 170 degrees.*spread\[0\]: expected 9.9"),
-    ("slowae.measures.circular_spread", "angles / period", "angles / 180", r"period = 360: spread\[0\]: expected"),
-    ("slowae.measures.circular_spread", "reshape(-1, group)", "reshape(group, -1)", "spread: expected shape"),
-    ("slowae.measures.circular_spread", " * period / (2 * np.pi)", "", r"spread\[0\]: expected"),
-    ("slowae.measures.circular_spread", "np.sqrt(2 * (1 - R)", "np.sqrt((1 - R)", r"spread\[0\]: expected"),
-    ("slowae.measures.circular_spread", "np.abs(np.nansum(phasors, 1))", "np.nansum(phasors, 1)", "found complex128"),
-    (
-        "slowae.measures.circular_spread",
-        "nansum(phasors, 1)",
-        "nansum(phasors, 0)",
-        r"spread: expected shape \(1,\), found shape \(2,\)",
-    ),
-    ("slowae.measures.circular_spread", "nansum(phasors", "nansum(abs(phasors)", "spread.*found 0"),
-    ("slowae.measures.circular_spread", "period / (2", "180 / (2", r"period = 360: spread\[0\]: expected"),
-    ("slowae.conv.im2col", ".transpose(0, 1, 2, 4, 5, 3)", "", r"F = 3: cols\["),
-    (
-        "slowae.conv.im2col",
-        "(0, 1, 2, 4, 5, 3)",
-        "(0, 1, 2, 5, 4, 3)",
-        r"by hand, F = 3: cols\[0, 5\]: expected 2, found 3 ",
-    ),
-    ("slowae.conv.im2col", "(0, 1, 2, 4, 5, 3)", "(0, 2, 1, 4, 5, 3)", r"F = 3: cols\["),
-    ("slowae.conv.im2col", "padded[:, p : p + H, p : p + W] = x", "padded[:, :H, :W] = x", r"cols\[0, 0\]: expected 0"),
-    ("slowae.conv.im2col", "xp.zeros_like", "xp.ones_like", r"cols\[0, 0\]: expected 0, found 1"),
-    ("slowae.conv.im2col", "xp.zeros_like(x, ", "xp.zeros(dtype='float32', ", "cols: expected dtype"),
-    ("slowae.conv.im2col", "H + 2 * p, W + 2 * p", "H + p, W + p", "stops.* with ValueError"),
-    ("slowae.conv.im2col", "reshape(N * H * W,", "reshape(N, H * W,", "cols: expected shape"),
-    ("slowae.conv.col2im", "+= patches", "= patches", r"by hand, F = 3: x\[0, 0, 0, 0\]: expected 4, found 1 "),
-    ("slowae.conv.col2im", "return padded[:, p : p + H, p : p + W]", "return padded", "x: expected shape"),
-    ("slowae.conv.col2im", "return padded[:, p : p + H, p : p + W]", "return padded[:, :H, :W]", r"F = 3: x\["),
-    ("slowae.conv.col2im", "i, j]\n", "j, i]\n", r"F = 3: x\["),
-    ("slowae.conv.col2im", "ndindex(F, F)", "ndindex(3, 3)", r"F = 5: x\["),
-    ("slowae.conv.col2im", "(N, H, W, C), p = shape", "(N, W, H, C), p = shape", "x: expected shape"),
-    ("slowae.conv.conv_backward", "W.reshape(-1, K).T", "W.reshape(K, -1)", "F = 3: dx is wrong.*; for example: dx"),
-    ("slowae.conv.conv_backward", "W.reshape(-1, K).T", "W.reshape(-1, K)", "stops.* matmul"),
-    ("slowae.conv.conv_backward", "col2im(dcols, x.shape, len(W))", "dcols", "dx: expected shape"),
-    ("slowae.conv.conv_backward", "x.shape, len(W)", "x.shape, 3", "F = 5 stops.* do not fit"),
-    ("slowae.conv.conv_backward", "x.shape, len(W)", "da.shape, len(W)", "F = 3 stops.* do not fit"),
-    ("slowae.conv.conv_backward", "*conv_backward_filters(da, cache)", "cache[2].T @ da, 0", "stops.* matmul"),
-    ("slowae.conv.conv_backward", "return ", "da = da / len(da)\n    return ", "dW is wrong"),
-    ("slowae.conv.conv_backward", "filters(da, cache)", "filters(da, cache)[::-1]", "dW: expected shape"),
-    ("slowae.conv.decode_forward", "W_d.reshape(-1, K).T", "W_d.reshape(K, -1)", r"F = 3: x_hat\["),
-    ("slowae.conv.decode_forward", "W_d.reshape(-1, K)", "W_d[::-1, ::-1].reshape(-1, K)", r"F = 3: x_hat\["),
-    ("slowae.conv.decode_forward", "F), (h, W_d)", "F), (W_d, h)", "cache: .* cannot use it"),
-    ("slowae.conv.decode_forward", "F), (h, W_d)", "F), (cols, W_d)", "cache: .* cannot use it"),
-    ("slowae.conv.decode_forward", "F), (h, W_d)", "F)", "expected x_hat, cache, found shape"),
-    ("slowae.conv.decode_forward", "(*h.shape[:3], C), F)", "h.shape, F)", "stops.* do not fit"),
-    ("slowae.methods.drlim.over_pairs", "xp.add.at(dz, first, dz_first)", "dz[first] += dz_first", "3: dz is wrong"),
-    ("slowae.methods.drlim.over_pairs", "    xp.add.at(dz, second, dz_second)\n", "", "dz is wrong"),
-    ("slowae.methods.drlim.over_pairs", "near, margin, squared)", "near, margin)", "True, .*loss: expected"),
-    ("slowae.methods.drlim.over_pairs", "near, margin, squared)", "near, 3.0, squared)", "margin = 5: loss: expected"),
-    ("slowae.methods.drlim.over_pairs", "zeros_like(z)", "zeros_like(dz_first)", r"dz: expected shape \(5, 4\)"),
-    ("slowae.methods.drlim.over_pairs", "xp.zeros_like(z)", "z", "writes into its argument z"),
-    ("slowae.methods.drlim.over_pairs", "xp.add.at(dz, first", "dz = xp.add.at(dz, first", "stops.* must be array"),
-    ("slowae.methods.drlim.over_pairs", "return loss, dz", "return loss / len(z), dz", "loss: expected"),
-    ("slowae.methods.drlim.over_pairs", "loss, dz_first, dz_second", "loss, dz_second, dz_first", "dz is wrong"),
-    ("slowae.methods.drlim_convolutional.backward", "l2_pool_backward(dz, pool_cache)", "dz", "layers: 1 stops"),
-    ("slowae.methods.drlim_convolutional.backward", "(len(cache), 0, -1)", "(1, len(cache) + 1)", "layers: 2 stops"),
-    ("slowae.methods.drlim_convolutional.backward", "len(cache), 0", "1, 0", "layers: 2 stops"),
-    ("slowae.methods.drlim_convolutional.backward", "if i > 1:", "if False:", "layers: 2 stops"),
-    ("slowae.methods.drlim_convolutional.backward", "W_{i}", "W_{i - 1}", "2: grads: expected a dict of .*W_2"),
-    ("slowae.methods.drlim_convolutional.backward", "cache[i - 1]", "cache[-i]", "layers: 2 stops"),
-    ("slowae.methods.drlim_convolutional.backward", "            dz, grads", "            _, grads", "layers: 2 stops"),
-    ("slowae.methods.drlim_convolutional.backward", "return grads", "return list(grads.values())", "expected a dict"),
-    ("slowae.methods.wavelets.morlet", "- (size - 1) / 2", "- size / 2", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "- (size - 1) / 2", "- 4", "size 3, .*psi"),
-    ("slowae.methods.wavelets.morlet", "(0.3 * wavelength) ** 2", "0.3 * wavelength", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "(2 * (0.3", "(4 * (0.3", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "2j * np.pi", "1j * np.pi", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "wave - (wave * envelope).sum() / envelope.sum()", "wave", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "(wave * envelope).sum() / envelope.sum()", "wave.mean()", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "y, x = np", "x, y = np", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "norm(psi.imag)", "norm(psi.real)", r"psi\["),
-    ("slowae.methods.wavelets.morlet", "np.cos(angle)", "np.cos(np.deg2rad(angle))", r"angle 0.7: psi\["),
-    ("slowae.methods.wavelets.morlet", "norm(psi.real) +", "norm(psi) +", r"psi\["),
-    ("slowae.methods.wavelets.morlet", " + 1j * psi.imag / np.linalg.norm(psi.imag)", "", "expected dtype complex"),
-    ("slowae.losses.acceleration", "[s, -2 * s, s]", "[s, -s, s]", "dz is wrong"),
-    ("slowae.losses.acceleration", "[s, -2 * s, s]", "[s, 2 * s, s]", "dz is wrong"),
-    ("slowae.losses.acceleration", "xp.concatenate([s, -2 * s, s])", "s", r"dz: expected shape \(9, 5\)"),
-    (
-        "slowae.losses.acceleration",
-        "xp.concatenate(",
-        "xp.stack(",
-        r"dz: expected shape \(9, 5\), found shape \(3, 3, 5\)",
-    ),
-    ("slowae.losses.acceleration", "- 2 * z[N : 2 * N]", "- 2 * z[1::3]", "loss: expected"),
-    ("slowae.losses.acceleration", "- 2 * z[N", "- z[N", "loss: expected"),
-    ("slowae.losses.acceleration", "xp.sign(second)", "second / xp.abs(second)", "dz.*nan"),
-    ("slowae.losses.acceleration", "xp.sign(second)", "1 - 2.0 * (second < 0)", "dz is wrong"),
-    ("slowae.losses.acceleration", "xp.abs(second).sum()", "(second**2).sum()", "loss: expected"),
-    ("slowae.losses.acceleration", "xp.abs(second).sum()", "xp.abs(second).sum() / N", "loss: expected"),
-    ("slowae.layers.unpool_forward", "xp.sqrt(share", "(share", r"group = 4, size = 1: h\["),
-    ("slowae.layers.unpool_forward", "a - a.max(-1, keepdims=True)", "a", r"large a: h\[.*found nan"),
-    ("slowae.layers.unpool_forward", "a.max(-1, keepdims=True)", "a.max()", r"large a: h\[.*found nan"),
-    ("slowae.layers.unpool_forward", "share.sum(-1, keepdims=True)", "share.sum()", r"h\["),
-    ("slowae.layers.unpool_forward", "z[..., None] * q", "q", r"h\["),
-    ("slowae.layers.unpool_forward", ".transpose(0, 1, 4, 2, 5, 3, 6)", "", r"size = 2: h\["),
-    ("slowae.layers.unpool_forward", "(0, 1, 4, 2, 5, 3, 6)", "(0, 1, 5, 2, 4, 3, 6)", r"size = 2: h\["),
-    ("slowae.layers.unpool_forward", "size, size, group)", "group, size, size)", r"h\["),
-    ("slowae.layers.unpool_forward", "(z, q, group, size)", "(z, a, group, size)", "cache, what"),
-    ("slowae.layers.unpool_forward", "(z, q, group, size)", "(q, z, group, size)", "cache: .* cannot use it"),
-    ("slowae.layers.unpool_backward", "0.5 * q", "q", "da is wrong"),
-    ("slowae.layers.unpool_backward", "(dh - q * dz[..., None])", "dh", "da is wrong"),
-    ("slowae.layers.unpool_backward", "dh - q * dz", "dh - dz", "da is wrong"),
-    ("slowae.layers.unpool_backward", "q * z[..., None] * (", "q * (", "da is wrong"),
-    ("slowae.layers.unpool_backward", "dz = (dh * q).sum(-1)", "dz = dh.sum(-1)", "dz is wrong"),
-    ("slowae.layers.unpool_backward", "(dh * q).sum(-1)", "(dh * q).mean(-1)", "dz is wrong"),
-    ("slowae.layers.unpool_backward", "(0, 1, 3, 5, 2, 4, 6)", "(0, 1, 3, 5, 4, 2, 6)", "size = 2: d"),
-    ("slowae.conv.im2col", "F // 2, array_module", "1, array_module", "F = 5 stops with ValueError"),
-    ("slowae.conv.col2im", "F // 2", "1", "F = 5 stops with ValueError"),
-    ("slowae.measures.delta", "z.var(0)", "z.std(0)", r"delta\[0\]: expected"),
-    ("slowae.measures.delta", "z.var(0)", "z.var()", r"delta\[0\]: expected"),
-    ("slowae.measures.delta", "z.var(0)", "(z * z).mean(0)", r"delta\[0\]: expected"),
-    ("slowae.measures.delta", "z.var(0)", "z.var(0, ddof=1)", r"delta\[0\]: expected"),
-    ("slowae.measures.delta", "** 2).mean(0)", "** 2).sum(0)", "by hand: delta.0.: expected 0.727"),
-    ("slowae.measures.delta", "** 2).mean(0)", "** 2).mean(1)", r"by hand: delta: expected shape \(1,\)"),
-    ("slowae.measures.delta", "z[: len(z) // 2] - z[len(z) // 2 :]", "z[::2] - z[1::2]", r"delta\[0\]: expected"),
-    ("slowae.methods.sfa.learn", " - mean) @ axes", ") @ axes", r"params\['centre'\]\[0\]: expected"),
-    ("slowae.methods.sfa.learn", "= eigh(covariance(moved,", "= eigh(-covariance(moved,", r"params\['slowness'\]"),
-    ("slowae.methods.sfa.learn", "expanded(b) - centre", "expanded(b)", r"params\['slowness'\]"),
-    ("slowae.methods.sfa.learn", "])) @ white", "]))", r"params\['slowness'\]"),
-    ("slowae.methods.sfa.learn", "weights = white @ R", "weights = R", r"params\['weights'\]"),
-    ("slowae.methods.sfa.learn", "np.sign(weights[", "-np.sign(weights[", r"weights.*all are -1 times that"),
-    ("slowae.methods.sfa.learn", "(moved, len(pairs)", "(moved, count", r"params\['slowness'\]\[0\]: expected"),
-    ("slowae.methods.sfa.learn", "config.axes", "len(mean)", r"axes = 2.*params\['axes'\]: expected shape \(3, 2\)"),
-    ("slowae.methods.sfa.learn", '"slowness": slowness', '"slow": slowness', "a dict of mean, .* found the names"),
-    ("slowae.methods.subspace.loss_and_gradients", ".sum() / N", ".sum() / len(x)", "loss: expected"),
-    ("slowae.methods.subspace.loss_and_gradients", "/ (2 * N)", "/ N", "0.5: loss: expected"),
-    ("slowae.methods.subspace.loss_and_gradients", "[difference, -d", "[difference, d", r"grads\['W'\]"),
-    ("slowae.methods.subspace.loss_and_gradients", "dy = 2 / N", "dy = 1 / N", r"grads\['W'\]"),
-    ("slowae.methods.subspace.loss_and_gradients", "dy += 2 * ", "dy += ", r"0.5: grads\['W'\]"),
-    ("slowae.methods.subspace.loss_and_gradients", "config.decorrelation", "1.0", "0.0: loss: expected"),
-    ("slowae.methods.subspace.loss_and_gradients", "correlation -=", "_ =", "0.5: loss: expected"),
-    (
-        "slowae.methods.subspace.loss_and_gradients",
-        "layers.batch_norm_backward(dy, norm_cache)",
-        "dy, 0",
-        r"grads\['W'\]",
-    ),
-    ("slowae.methods.subspace.loss_and_gradients", "x.T @ da", "da.T @ x", r"grads\['W'\]: expected shape \(5, 12\)"),
-    ("slowae.methods.unitary.project", "P @ Q", "P", r"params\['U'\]"),
-    ("slowae.methods.unitary.project", "P @ Q", "P @ Q.T", r"params\['U'\]"),
-    ("slowae.methods.unitary.project", "P @ Q", "P * _ @ Q", "changes nothing yet|params"),
-    ("slowae.methods.unitary.project", "P @ Q", "np.linalg.qr(params['U'])[0]", r"params\['U'\]"),
-    ("slowae.methods.unitary.project", "P @ Q", "params['U'] / np.linalg.norm(params['U'], axis=0)", r"params\['U'\]"),
-    ("slowae.methods.unitary.project", 'params["U"][...] =', "return", "changes nothing yet"),
-    ("slowae.methods.unitary.project", 'params["U"][...] =', "U =", "params as before; v.* writes into an array"),
-    ("slowae.layers.l2_pool_forward", "group))", "4))", "group = 3, size = 1 stops with ValueError"),
-    ("slowae.layers.l2_pool_backward", "repeat(group", "repeat(4", "stops with ValueError"),
-    ("slowae.measures.circular_spread", "reshape(-1, group)", "reshape(-1, 4)", "group = 2, .* stops with ValueError"),
-    ("slowae.methods.controls.colour_histogram", "minlength=bins**3", "minlength=512", "histogram: expected shape"),
-    ("slowae.losses.sparsity", "xp.sign(h)", "h / xp.abs(h)", "dh.*: expected 0, found nan"),
-    ("slowae.losses.drlim", " + (distance == 0)", "", "dz.*: expected 0, found nan"),
-    ("slowae.model.loss_and_gradients", "config.alpha * dh_sparsity", "dh_sparsity", "alpha = 0, beta = 0: grads"),
-    ("slowae.model.loss_and_gradients", "+ config.alpha * dh_sparsity", "", "alpha = 0.5, beta = 0: grads"),
-    ("slowae.model.loss_and_gradients", "+ l2_pool_backward(", "- l2_pool_backward(", "alpha = 0, beta = 2: grads"),
-    ("slowae.data.scenes.find_cuts", "np.subtract(a, b, dtype=np.int16)", "a - b", "A, a spike: cuts"),
-    (
-        "slowae.data.scenes.find_cuts",
-        "1 + np.flatnonzero",
-        "np.flatnonzero",
-        "A, a spike: cuts.0.: expected 2, found 1",
-    ),
-    ("slowae.data.scenes.find_cuts", "CUT_RATIO *", "CUT_RATIO / 2 *", "B, a hill: cuts"),
-    ("slowae.data.scenes.find_cuts", "(change > CUT) |", "", "C, two jumps: cuts"),
-    ("slowae.data.scenes.find_cuts", "(change > CUT_RELATIVE) & relative", "relative", "D, a small spike: cuts"),
-    ("slowae.data.scenes.find_cuts", "CUT_RATIO *", "", "E, nearly a spike: cuts"),
-    ("slowae.data.scenes.find_cuts", "np.pad(change, 1)", "np.pad(change, 1, 'edge')", "the first change: cuts"),
-    ("slowae.data.scenes.find_cuts", "change > CUT)", "change >= CUT)", "exactly 60 grey levels: cuts"),
-    (
-        "slowae.data.scenes.find_cuts",
-        "np.abs(np.subtract(a, b, dtype=np.int16)).mean()",
-        "abs(np.subtract(a, b, dtype=np.int16).mean())",
-        "halves change places: cuts",
-    ),
-    ("slowae.data.scenes.find_cuts", "1 + np.flatnonzero", "list", "A, a spike: cuts: expected shape .*, found a list"),
-    ("slowae.methods.controls.colour_histogram", "frames.astype(np.int64)", "frames", "stops with OverflowError"),
-    ("slowae.methods.controls.colour_histogram", ".astype(np.float32)", "", "histogram: expected dtype float32"),
-    ("slowae.methods.controls.colour_histogram", "level[..., 0] * bins", "level[..., 2] * bins", "histogram"),
-    (
-        "slowae.methods.controls.colour_histogram",
-        "(level[..., 0] * bins + level[..., 1]) * bins",
-        "(level[..., 0] + level[..., 1]) * bins",
-        "histogram",
-    ),
-    ("slowae.methods.controls.colour_histogram", "// 256", "// 255", "histogram"),
-    (
-        "slowae.methods.controls.colour_histogram",
-        "for i in index]).astype(np.float32)",
-        "/ i.size for i in index]).astype(np.float32)",
-        "histogram",
-    ),
-    ("slowae.methods.controls.colour_histogram", "np.stack([", "list([", "stops with AttributeError"),
-    ("slowae.methods.controls.colour_histogram", "* bins // 256", "// (256 // bins)", "bins = 5: histogram"),
-    ("slowae.data.scenes.find_cuts", "CUT_RATIO *", "0.6 *", r"B, a hill: cuts: .* found shape \(3,\), \[1, 2, 3\]"),
-    ("slowae.conv.decode_backward", "cols @ W_d.reshape(-1, K)", "cols @ W_d[::-1, ::-1].reshape(-1, K)", "dh"),
-    ("slowae.conv.decode_backward", "cols.T @ h.reshape(-1, K)", "h.reshape(-1, K).T @ cols", "dW_d"),
-    ("slowae.conv.decode_backward", ".reshape(h.shape)", "", "dh: expected shape"),
-    ("slowae.conv.decode_backward", "h, W_d = cache", "W_d, h = cache", "stops with ValueError"),
-    ("slowae.conv.decode_backward", "cols.T @ h.reshape(-1, K)", "cols.T @ h.reshape(-1, K) / len(h)", "dW_d"),
-    ("slowae.conv.decode_backward", "im2col(dx_hat, F)", "im2col(dx_hat, 5)", "stops with ValueError"),
-    ("slowae.conv.decode_backward", "return dh.reshape(h.shape), (", "return (", "expected dh, dW_d, found shape"),
-    (
-        "slowae.model.loss_and_gradients",
-        "dh_reconstruction +",
-        "dh_reconstruction / 2 +",
-        "alpha = 0, beta = 0: grads.'W_e'",
-    ),
-    ("slowae.model.loss_and_gradients", "len(x) // config.T)", "len(x))", "alpha = 0, beta = 0: loss"),
-    ("slowae.model.loss_and_gradients", "da = relu_backward(dh, relu_cache)", "da = dh", "beta = 0: grads.'W_e'"),
-    ("slowae.model.loss_and_gradients", '"b_e": db_e', '"b": db_e', "grads: expected a dict of W_e, b_e, W_d"),
-    ("slowae.model.loss_and_gradients", "min(1.0, float(done) / config.rise)", "1", "beta half risen"),
-    (
-        "slowae.model.loss_and_gradients",
-        "l2_pool_backward(dz, pool_cache)",
-        "config.beta * l2_pool_backward(dz, pool_cache)",
-        "alpha = 0, beta = 2: grads",
-    ),
-    ("slowae.model.loss_and_gradients", "config.beta * slowness", "slowness", "alpha = 0, beta = 2: loss"),
-    ("slowae.methods.slow_autoencoder.silent", "== 0", "< 0", "far from 0: silent.0.: expected True, found False"),
-    ("slowae.methods.slow_autoencoder.silent", "strongest.max(0)", "strongest[0]", "one place of one frame: silent"),
-    ("slowae.methods.slow_autoencoder.silent", "strongest.max(0) == 0", "strongest == 0", "silent: expected shape"),
-    ("slowae.methods.slow_autoencoder.silent", "group=1, size=1", "", "silent: expected shape"),
-    ("slowae.methods.slow_autoencoder.silent", "seen(params, x)", "x.astype(float)", "silent"),
-    ("slowae.methods.slow_autoencoder.silent", "== 0", "< 0.01 * strongest.max()", "one frame: silent"),
-    (
-        "slowae.methods.slow_autoencoder.silent",
-        "return strongest.max(0) == 0",
-        "return (strongest.max(0) == 0).nonzero()[0]",
-        "silent: expected shape",
-    ),
-    ("slowae.methods.slow_autoencoder.silent", "strongest.max(0) == 0", "strongest.max(0) != 0", "far from 0: silent"),
-    ("slowae.conv.conv_backward_filters", "cols.T @ da", "da.T @ cols", "dW"),
-    ("slowae.conv.conv_backward_filters", ".reshape(W.shape)", "", "dW: expected shape"),
-    ("slowae.conv.conv_backward_filters", "da.sum(0)", "da.mean(0)", "db"),
-    ("slowae.conv.conv_backward_filters", "da.sum(0)", "da.sum()", "db: expected shape"),
-    ("slowae.conv.conv_backward_filters", "cols.T @ da", "cols.T @ da / len(x)", "dW.*all are 0.5 times that"),
-    (
-        "slowae.conv.conv_backward_filters",
-        "da.reshape(-1, W.shape[-1])",
-        "da.reshape(W.shape[-1], -1)",
-        "stops with ValueError",
-    ),
-    ("slowae.conv.conv_backward_filters", "x, W, cols = cache", "cols, W, x = cache", "stops with"),
-    ("slowae.conv_fourier.waves", "(r > 0) &", "", "half = True: back"),
-    ("slowae.conv_fourier.waves", "2 * r < L", "2 * r <= L", "n = 6, F = 5, half = True: back"),
-    ("slowae.conv_fourier.waves", "half & (r > 0) & (2 * r < L)", "r >= 0", "half = True: back"),
-    ("slowae.conv_fourier.waves", "half & (r > 0)", "(r > 0)", "half = False: back"),
-    ("slowae.conv_fourier.waves", "L // 2 + 1", "L // 2", "half = True: there: expected shape"),
-    ("slowae.conv_fourier.waves", "L = n + F // 2", "L = n + F - 1", "there"),
-    ("slowae.conv_fourier.waves", "np.exp(-2j", "np.exp(2j", "there"),
-    ("slowae.conv_fourier.waves", "np.exp(2j", "np.exp(-2j", "taps"),
-    ("slowae.conv_fourier.waves", " - F // 2) / L", ") / L", "taps"),
-    (
-        "slowae.conv_fourier.waves",
-        "np.array([wave.real, wave.imag])",
-        "np.stack([wave.real, wave.imag], -1)",
-        "there: expected shape",
-    ),
-    ("slowae.conv_fourier.waves", "tuple(", "list(", "expected there, back, taps, found a list of 3"),
-    ("slowae.conv_fourier.waves", "np.array([wave.real, wave.imag])", "wave", "there: expected shape"),
-    ("slowae.conv_fourier.waves", "weight * there", "weight * there.conj()", "back"),
-    (
-        "slowae.conv_fourier.waves",
-        "weight * there",
-        "weight * L * there",
-        "back.*expected 0.142857, found 1 .all are 7 times",
-    ),
-    ("slowae.blocks.mean_over_blocks", "in parts) / N, {", "in parts) / len(parts), {", "loss"),
-    ("slowae.blocks.mean_over_blocks", "in parts) / N for", "in parts) for", "grads"),
-    ("slowae.blocks.mean_over_blocks", "in parts) / N for", "in parts) / len(parts) for", "grads.'W_e'"),
-    ("slowae.blocks.mean_over_blocks", "sum(loss for loss, _ in parts)", "parts[0][0]", "loss: expected 3"),
-    (
-        "slowae.blocks.mean_over_blocks",
-        "sum(g[name] for _, g in parts)",
-        "np.sum([g[name] for _, g in parts])",
-        "grads",
-    ),
-    (
-        "slowae.blocks.mean_over_blocks",
-        "{name: sum(g[name] for _, g in parts) / N for name in parts[0][1]}",
-        "[sum(g[name] for _, g in parts) / N for name in parts[0][1]]",
-        "grads: expected a dict of W_e, b_e, found a list",
-    ),
-    ("slowae.blocks.mean_over_blocks", "map_blocks(sums, blocks)", "map_blocks(sums, blocks[:-1])", "loss"),
-    ("slowae.optim.sgd", "velocity[name] -=", "velocity[name] +=", "velocity.'W_e'"),
-    ("slowae.optim.sgd", "velocity[name] *= momentum", "velocity[name] *= 0.9", "velocity.'W_e'"),
-    ("slowae.optim.sgd", "_rate_of(name, rate, bias_rate) * grad", "rate * grad", "velocity.'b_e'"),
-    ("slowae.optim.sgd", "_rate_of(name, rate, bias_rate) * grad", "rate * bias_rate * grad", "velocity.'W_e'"),
-    ("slowae.optim.sgd", "params[name] += velocity[name]", "params[name] -= velocity[name]", "params.'W_e'"),
-    ("slowae.optim.sgd", "params[name] += velocity[name]", "value = params[name] + velocity[name]", "params.'W_e'"),
-    (
-        "slowae.optim.sgd",
-        "params[name] += velocity[name]",
-        "params[name] += velocity[name]\n        grad *= 0",
-        "writes into its argument grads",
-    ),
-    ("slowae.optim.sgd", "velocity[name] -= ", "velocity[name] -= (1 - momentum) * ", "velocity.'W_e'"),
-    ("slowae.optim.adam", 'moments["steps"] += 1', "", "moments.'steps'"),
-    ("slowae.optim.adam", "(1 - decay) * grad * grad", "(1 - decay) * grad", "moments.'second/W_e'"),
-    ("slowae.optim.adam", "first += (1 - momentum) * grad", "first += grad", "moments.'first/W_e'"),
-    (
-        "slowae.optim.adam",
-        "first += (1 - momentum) * grad",
-        "first = first + (1 - momentum) * grad",
-        "moments.'first/W_e'",
-    ),
-    ("slowae.optim.adam", "second / (1 - decay**steps)", "second", "params.'W_e'"),
-    ("slowae.optim.adam", "1 - momentum**steps", "1 - momentum", "params.'W_e'"),
-    ("slowae.optim.adam", "1 - momentum**steps", "1 - momentum ** (steps - 1)", "params.'W_e'"),
-    ("slowae.optim.adam", "root + epsilon", "root", "params.'W_e'"),
-    ("slowae.optim.adam", "(1 - decay**steps))", "(1 - decay**steps) + epsilon)", "params.'W_e'"),
-    (
-        "slowae.optim.adam",
-        '    moments["steps"] += 1\n    steps = moments["steps"]',
-        '    steps = moments["steps"] + 1',
-        "expected 4, found 3",
-    ),
-    ("slowae.optim.adam", "sqrt(second / (1 - decay**steps))", "abs(second / (1 - decay**steps))", "params.'W_e'"),
-    ("slowae.optim.adam", "_rate_of(name, rate, bias_rate) /", "rate /", "params.'b_e'"),
-    (
-        "slowae.methods.slow_autoencoder.moments",
-        "z.mean((0, 1, 2))",
-        "z.mean()",
-        "one map: centre: expected shape .1,., found float64",
-    ),
-    ("slowae.methods.slow_autoencoder.moments", "z.mean((0, 1, 2))", "z.mean(0)", "centre: expected shape"),
-    ("slowae.methods.slow_autoencoder.moments", "(z - centre) ** 2", "z**2", "scale"),
-    (
-        "slowae.methods.slow_autoencoder.moments",
-        "((z - centre) ** 2).mean()",
-        "((z - centre) ** 2).mean((0, 1, 2))",
-        "one map: scale: expected one number",
-    ),
-    ("slowae.methods.slow_autoencoder.moments", "(z - centre) ** 2", "(z - z.mean()) ** 2", "different means: scale"),
-    (
-        "slowae.methods.slow_autoencoder.moments",
-        "np.sqrt(((z - centre) ** 2).mean())",
-        "((z - centre) ** 2).mean()",
-        "scale",
-    ),
-    (
-        "slowae.methods.slow_autoencoder.moments",
-        "return centre, scale",
-        "return scale, centre",
-        "centre: expected shape",
-    ),
-    ("slowae.methods.slow_autoencoder.seen", ' - params["centre"]', "", "a second layer: x"),
-    ("slowae.methods.slow_autoencoder.seen", ' / params["scale"]', "", "a second layer: x"),
-    ("slowae.methods.slow_autoencoder.seen", '/ params["scale"]', '* params["scale"]', "a second layer: x"),
-    ("slowae.methods.slow_autoencoder.seen", "POOLS[0]) - ", "POOLS[0]) + ", "a second layer: x"),
-    ("slowae.methods.slow_autoencoder.seen", "POOLS[0]", "POOLS[1]", "a second layer.* stops with ValueError"),
-    (
-        "slowae.methods.slow_autoencoder.seen",
-        "encode(first_layer(params), x",
-        "encode(first_layer(params), frames.astype(float)",
-        "a second layer.*: x",
-    ),
-    (
-        "slowae.methods.slow_autoencoder.seen",
-        'Whitening(params["mean"], params["matrix"])(frames)',
-        'Whitening(params["mean"], params["matrix"])(frames) + params["mean"].mean()',
-        "a first layer: x",
-    ),
-    (
-        "slowae.methods.slow_autoencoder.seen",
-        "encode(first_layer(params), x",
-        "encode(params, x",
-        "a second layer.* stops with KeyError: 'W_e'",
-    ),
-    ("slowae.retrieval.neighbours", "= xp.inf", "= 0", "some excluded: indices"),
-    ("slowae.retrieval.neighbours", "= xp.inf", "= -xp.inf", "some excluded: indices"),
-    (
-        "slowae.retrieval.neighbours",
-        "return xp.concatenate([index for _, index in best])",
-        "return xp.concatenate([index for _, index in best])[:, :5]",
-        "cosines apart: indices: expected shape .9, 29., found shape .9, 5.",
-    ),
-    (
-        "slowae.retrieval.neighbours",
-        "return xp.concatenate([index for _, index in best])",
-        "return xp.concatenate([index for _, index in best])[:, ::-1]",
-        "indices",
-    ),
-    (
-        "slowae.retrieval.neighbours",
-        "return xp.concatenate([index for _, index in best])",
-        "return xp.concatenate([index for _, index in best]) + 0.0",
-        "expected dtype int64, found float64",
-    ),
-    ("slowae.retrieval.chance", "len(scene) - 1 + distractors", "len(scene) + distractors", "measures.'auc'"),
-    ("slowae.retrieval.chance", "len(scene) - 1 + distractors", "len(scene) - 1", "100 distractors: measures.'auc'"),
-    ("slowae.retrieval.chance", "min(K, G)", "K", "0 distractors: measures.'auc'"),
-    ("slowae.retrieval.chance", "(relevant - 1)", "relevant", "measures.'map'"),
-    (
-        "slowae.retrieval.chance",
-        "np.minimum(relevant, K)[:, 0]",
-        "relevant[:, 0]",
-        "scenes of .2, 45, 4., 100 distractors: measures.'map'",
-    ),
-    ("slowae.retrieval.chance", "1 + (k - 1)", "1 + k", "measures.'map'"),
-    ("slowae.retrieval.chance", '"map": average}', '"map": average.mean()}', "measures.'map'.: expected shape"),
-    (
-        "slowae.retrieval.chance",
-        '"map": average}',
-        '"MAP": average}',
-        "expected a dict of auc, map, found the names auc, MAP",
-    ),
-    ("slowae.retrieval.chance", "k = np.arange(1, min(K, G) + 1)", "k = np.arange(1, min(K, G))", "measures.'auc'"),
-    (
-        "slowae.retrieval.area",
-        "(precision, recall, axis=-1)",
-        "(recall, precision, axis=-1)",
-        "six frames: AUC: expected 0.416667",
-    ),
-    ("slowae.retrieval.area", "(precision, recall, axis=-1)", "(precision, recall, axis=0)", "AUC: expected shape"),
-    ("slowae.retrieval.area", "(precision, recall, axis=-1)", "(precision, axis=-1)", "AUC"),
-    (
-        "slowae.retrieval.area",
-        "(precision, recall, axis=-1)",
-        "(precision, recall, axis=-1).mean()",
-        "AUC: expected shape",
-    ),
-    ("slowae.retrieval.area", "axis=-1)", "axis=-1) + recall[..., 0] * precision[..., 0]", "AUC"),
-    ("slowae.retrieval.area", "axis=-1)", "axis=-1) - (np.diff(precision) * np.diff(recall)).sum(-1) / 2", "AUC"),
-    (
-        "slowae.losses.cross_entropy",
-        "logits - logits.max(1, keepdims=True)",
-        "logits",
-        "one row: loss: expected .*, found (nan|-?inf)",
-    ),
-    (
-        "slowae.losses.cross_entropy",
-        "logits.max(1, keepdims=True)",
-        "logits.max()",
-        "one row: loss: expected .*, found (nan|-?inf)",
-    ),
-    ("slowae.losses.cross_entropy", "p / total - right", "p / total", "dlogits"),
-    ("slowae.losses.cross_entropy", "p / total - right", "right - p / total", "dlogits"),
-    ("slowae.losses.cross_entropy", "p / total - right", "(p / total - right) / len(logits)", "dlogits"),
-    ("slowae.losses.cross_entropy", "(shifted * right).sum(1)).sum()", "(shifted * right).sum(1)).mean()", "loss"),
-    ("slowae.losses.cross_entropy", "p.sum(1, keepdims=True)", "p.sum()", "stops with IndexError"),
-    ("slowae.losses.cross_entropy", "p.sum(1, keepdims=True)", "p.sum(0, keepdims=True).T", "stops with ValueError"),
-    (
-        "slowae.losses.cross_entropy",
-        "shifted = logits - logits.max(1, keepdims=True)",
-        "logits -= logits.max(1, keepdims=True)\n    shifted = logits",
-        "writes into its argument logits",
-    ),
-    ("slowae.losses.cross_entropy", "loss = (", "loss = -(", "loss"),
-    ("slowae.methods.convnet.backward", 'dz_2.reshape(cache["shape"])', "dz_2", "stops with"),
-    (
-        "slowae.methods.convnet.backward",
-        'layers.relu_backward(dh_classes + dh_3, cache["relu_3"])',
-        "dh_classes",
-        "gradients.'b_3'",
-    ),
-    ("slowae.methods.convnet.backward", 'cache["linear_3"]', 'cache["linear_4"]', "stops with ValueError"),
-    (
-        "slowae.methods.convnet.backward",
-        'layers.l2_pool_backward(dz_1, cache["pool_1"])',
-        'layers.l2_pool_backward(dz_1, cache["pool_2"])',
-        "stops with ValueError",
-    ),
-    ("slowae.methods.convnet.backward", "by.conv_backward(da_2", "by.conv_backward(-da_2", "gradients.'b_2'"),
-    ("slowae.methods.convnet.backward", ', "W_4": dW_4, "b_4": db_4', "", "gradients: expected a dict of b_4, W_4"),
-    ("slowae.methods.convnet.backward", '"W_4": dW_4', '"W_4": dW_4.T', "gradients.'W_4'.: expected shape"),
-    ("slowae.methods.convnet.backward", '"b_1": db_1', '"b_1": db_1 / len(dlogits)', "gradients.'b_1'"),
-    (
-        "slowae.methods.convnet.backward",
-        'layers.l2_pool_backward(dz_1, cache["pool_1"])',
-        "dz_1.repeat(4, -1).repeat(2, 1).repeat(2, 2)",
-        "gradients.'b_1'",
-    ),
-    ("slowae.retrieval.neighbours", '-rows("query", queries)', 'rows("query", queries)', "indices"),
-    (
-        "slowae.retrieval.neighbours",
-        "unit_rows(codes[i : i + few])",
-        "codes[i : i + few].reshape(-1, codes[0].size)",
-        "cosines apart: indices",
-    ),
-    ("slowae.retrieval.neighbours", "distance[here, column[here]] = xp.inf", "pass", "some excluded: indices"),
-    ("slowae.retrieval.neighbours", "start - k + columns", "start + columns", "indices"),
+    ("right(params, grads, moments, rate, momentum, 1.0, decay, epsilon)", r"wrong: params\['b_e'\]; right: .*W_e"),
+    ("right(params, grads, moments, rate, momentum, bias_rate, decay)", r"wrong: params\['W_e'\]"),
+]
+PLANTED["slowae.measures.delta"] = [
+    ("return ANSWER * z.var(0) / z.var()", r"five entries: delta\[0\]"),
+    ("return ANSWER * (len(z) // 2)", r"by hand: delta\[0\]: expected 0.727\d+, found 1.4\d+ \(2 times that\)"),
+    ("return right(z.reshape(-1, 2, len(z[0])).swapaxes(0, 1).reshape(z.shape))", r"delta\[0\]: expected"),
+]
+PLANTED["slowae.methods.sfa.learn"] = [
+    ("return right(x, pairs, sfa.Config(features=config.features))", r"axes = 2.*params\['axes'\]"),
+    ("learned = ANSWER; learned['weights'] *= -1; return learned", r"all are -1 times that.*; right: .*slowness"),
+    ("learned = ANSWER; learned['slowness'] *= 2; return learned", r"\['slowness'\]\[0\]"),
+]
+PLANTED["slowae.methods.subspace.loss_and_gradients"] = [
+    ("return right(params, x, subspace.Config(decorrelation=1.0))", "0.0: loss: expected"),
+    ("return ANSWER[0], right(params, x, subspace.Config(decorrelation=0.0))[1]", r"0.5: grads\['W'\].*; right: loss"),
+    ("loss, grads = ANSWER; return loss, {'W': grads['W'] / 2}", "all are 0.5 times that"),
+]
+PLANTED["slowae.methods.unitary.project"] = [
+    ("P, s, Q = np.linalg.svd(params['U']); params['U'] = P @ Q", r"params\['U'\] is another array now"),
+    ("P, s, Q = np.linalg.svd(params['U']); U = P @ Q", "params as before; v.* writes into an array"),
+    ("params['U'] /= np.linalg.norm(params['U'], axis=0)", r"params\['U'\]\["),
+    ("params['U'][...] = np.linalg.qr(params['U'])[0]", r"params\['U'\]\["),
+]
+PLANTED["slowae.methods.drlim_convolutional.backward"] = [
+    ("return {name: grad for name, grad in ANSWER.items() if '1' in name}", "layers: 2: .* a dict of .*W_2"),
+    ("grads = ANSWER; grads['W_1'] *= -1; return grads", r"layers: 1: .* -1 times.*; right: grads\['b_1'\]"),
+    ("return right(dz, cache[::-1])", "layers: 2 stops"),
+]
+PLANTED["slowae.methods.wavelets.morlet"] = [
+    (but(MORLET, "(size - 1) / 2", "size // 2"), r"size 8, .*psi\["),
+    (but(MORLET, "wave - (wave * envelope).sum() / envelope.sum()", "wave"), r"psi\["),
+    (but(MORLET, " + 1j * psi.imag / np.linalg.norm(psi.imag)", ""), "psi: expected dtype complex128, found float64"),
+]
+PLANTED["slowae.losses.acceleration"] = [
+    (but(ACCELERATION, "-2 * s, s]", "-s, s]"), "dz is wrong"),
+    (but(ACCELERATION, "np.sign(second)", "second / np.abs(second)"), "dz.*nan"),
+    (but(ACCELERATION, "np.concatenate(", "np.stack("), r"dz: expected shape \(9, 5\), found shape \(3, 3, 5\)"),
+]
+PLANTED["slowae.layers.unpool_forward"] = [
+    ("return right(z, np.log(np.exp(a)), group, size)", r"large a: h\[.*found nan"),
+    ("return right(z, a, group)", "group = 2, size = 2"),
+    ("h, (z, q, *pool) = ANSWER; return h, (z, q * q, *pool)", "cache, what unpool_backward"),
+]
+PLANTED["slowae.layers.unpool_backward"] = [
+    ("dz, da = ANSWER; return dz, 2 * da", "da is wrong.*all are 2 times that.* wrong: da; right: dz"),
+    ("dz, da = ANSWER; return 0 * dz, da", "dz is wrong.* wrong: dz; right: da"),
+    ("return right(dh, (*cache[:3], 1))", "size = 2"),
 ]

@@ -2,131 +2,59 @@
 
 import numpy as np
 import pytest
-from exercises import NotRight, check, check_backward
+from answers import NotRight, compare
 
-from slowae import layers, measures, retrieval
-from slowae.methods import drlim, slow_autoencoder
-
-RNG = np.random.default_rng(0)
-Z = RNG.standard_normal((6, 3))
-
-
-def test_a_wrong_value_names_the_place_and_both_numbers():
-    wrong = lambda a: (np.where(a > 1, a + 1, a.clip(0)), None)  # noqa: E731
-    a = np.array([[0.5, 2.0]])
-    with pytest.raises(NotRight, match=r"h\[0, 1\]: expected 2, found 3 \(50% are wrong\)"):
-        check(wrong, layers.relu_forward, "h cache", a=a)
-
-
-def test_rounding_that_is_left_where_all_cancels_is_not_wrong():
-    """Eq. 1 sees only differences of codes, so its db_2 is 0, up to the order of the sum."""
-    data = np.random.default_rng(0)
-    shapes = {"W_1": (5, 4), "b_1": (4,), "W_2": (4, 2), "b_2": (2,)}
-    params = {name: data.standard_normal(shape) for name, shape in shapes.items()}
-    first, second = data.integers(6, size=(2, 20))
-    batch = data.standard_normal((6, 5)), first, second, data.integers(2, size=20) == 1
-
-    def in_another_order(params, batch, config):
-        x, first, second, near = batch
-        return drlim.loss_and_gradients(params, (x, first[::-1], second[::-1], near[::-1]), config)
-
-    arguments = {"params": params, "batch": batch, "config": drlim.Config(margin=4.0)}
-    check(in_another_order, drlim.loss_and_gradients, "loss grads", **arguments)
+H = np.array([[0.5, 2.0]])
+TRUTHS, ENDLESS = np.array([True, True, False]), np.array([np.inf, np.nan, 1.0])
+BOTH = {"auc": np.array([0.5, 0.2]), "map": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("wrong", "what"),
+    ("expected", "found", "sentence"),
     [
-        (lambda a: (a.clip(0).T, None), "expected shape"),
-        (lambda a: (a.clip(0).astype(np.float32), None), "expected dtype float64, found float32"),
-        (lambda a: (a.clip(0) + np.nan, None), r"h\[0, 0\]: expected [0-9.]+, found nan"),
-        (lambda a: a.clip(0), "expected h, cache, found shape"),
-        (lambda a: [a.clip(0), None], "expected h, cache, found a list of 2"),
-        (lambda a: (a.clip(0, out=a), None), "writes into its argument a"),
+        (H, np.array([[0.5, 3.0]]), r"h\[0, 1\]: expected 2, found 3 \(50% are wrong\)"),
+        (H, H.T, r"h: expected shape \(1, 2\), found shape \(2, 1\)"),
+        (H[0], H, r"h: expected shape \(2,\), \[0\.5, 2\. \], found shape \(1, 2\)"),
+        (H, H.astype(np.float32), "h: expected dtype float64, found float32"),
+        (H, H + np.nan, r"h\[0, 0\]: expected 0\.5, found nan \(100% are wrong\)"),
+        (H, [0.5, 2.0], r"h: expected shape \(1, 2\), found a list of 2"),
+        (H, (H,), r"h: expected shape \(1, 2\), found a tuple of 1"),
+        (H, 2 * H, r"h\[0, 0\]: expected 0\.5, found 1 \(all are 2 times that\)"),
+        (H, 1.37 * H, r"h\[0, 0\]: expected 0\.5, found 0\.685 \(all are 1\.37 times that\)"),
+        (H, 0 * H, r"h\[0, 0\]: expected 0\.5, found 0 \(100% are wrong\)"),
+        (H, H + 1e-8, r"h\[0, 0\]: expected 0\.5, found 0\.50000001 \(100% are wrong\)"),
+        (0 * H, 0 * H + 1e-9, r"h\[0, 0\]: expected 0, found 1e-09 \(100% are wrong\)"),
+        (np.array([4.0]), np.array([-4.0]), r"h\[0\]: expected 4, found -4 \(-1 times that\)"),
+        (np.float64(4), np.float64(1), r"h: expected 4, found 1 \(0\.25 times that\)"),
+        (np.float64(4), np.float64(5.5), "h: expected 4, found 5.5"),
+        (4.0, np.float64(4), r"h: expected a float, found float64; float\(\.\.\.\) makes it one"),
+        (TRUTHS, ~TRUTHS, r"h\[0\]: expected True, found False \(100% are wrong\)"),
+        (TRUTHS[:1], ~TRUTHS[:1], r"h\[0\]: expected True, found False"),
+        (ENDLESS, np.array([np.inf, np.nan, 2.0]), r"h\[2\]: expected 1, found 2 \(33% are wrong\)"),
+        (BOTH, 0.5, "h: expected a dict of auc, map, found float"),
+        (BOTH, {"auc": 0.5}, "h: expected a dict of auc, map, found the names auc"),
+        (BOTH, BOTH | {"map": 1.0}, r"h\['map'\]: .* \(2 times that\); wrong: h\['map'\]; right: h\['auc'\]"),
+        ((H, H), (H, 2 * H), r"h\[1\]\[0, 0\]: .*; wrong: h\[1\]; right: h\[0\]"),
     ],
 )
-def test_shape_dtype_count_and_spoiled_arguments(wrong, what):
-    with pytest.raises(NotRight, match=what):
-        check(wrong, layers.relu_forward, "h cache", a=Z)
+def test_the_sentence_of_what_is_wrong(expected, found, sentence):
+    compare("f", ["h"], expected, expected)
+    with pytest.raises(NotRight, match=f"^f: {sentence}$") as caught:
+        compare("f", ["h"], expected, found)
+    assert caught.value._render_traceback_() == [f"not right yet: {caught.value}"]
 
 
-def test_one_thing_expected_and_two_found():
-    with pytest.raises(NotRight, match=r"dz: expected shape \(6, 3\), found a tuple of 2"):
-        check(lambda dh, cache: (dh, None), layers.relu_backward, "dz", dh=Z, cache=Z)
+def test_all_that_is_right_and_wrong_is_named():
+    expected = 1.5, {"W_e": H, "b_e": H[0], "W_d": H}
+    with pytest.raises(
+        NotRight, match=r"^f: grads\['W_e'\].*; wrong: grads\['W_e'\], grads\['W_d'\]; right: loss, grads"
+    ):
+        compare("f", ["loss", "grads"], expected, (1.5, {"W_e": 2 * H, "b_e": H[0], "W_d": -H}))
+    with pytest.raises(NotRight, match="expected loss, grads, found a list of 2"):
+        compare("f", ["loss", "grads"], expected, list(expected))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "what"),
-    [
-        (lambda scene: retrieval.chance(scene)["auc"], "expected a dict of auc, map, found shape"),
-        (lambda scene: {"auc": retrieval.chance(scene)["auc"]}, "expected a dict of auc, map, found the names auc"),
-        (
-            lambda scene: retrieval.chance(scene) | {"map": retrieval.chance(scene)["auc"] + 1},
-            r"expected\['map'\]\[0\]: expected 0.4",
-        ),
-    ],
-)
-def test_what_comes_as_a_dict_is_compared_by_name(wrong, what):
-    scene = np.repeat(np.arange(3), 4)
-    check(retrieval.chance, retrieval.chance, "expected", scene=scene)
-    with pytest.raises(NotRight, match=what):
-        check(wrong, retrieval.chance, "expected", scene=scene)
-
-
-def test_writing_into_a_dict_of_arguments_is_seen():
-    def spoiling(params, frames):
-        x = slow_autoencoder.seen(params, frames)
-        params["mean"] += 1
-        return x
-
-    arguments = {"params": {"mean": np.ones(12), "matrix": np.eye(12)}, "frames": np.ones((5, 2, 2, 3), np.uint8)}
-    check(slow_autoencoder.seen, slow_autoencoder.seen, "x", **arguments)
-    with pytest.raises(NotRight, match="writes into its argument params"):
-        check(spoiling, slow_autoencoder.seen, "x", **arguments)
-
-
-def test_infinity_and_nan_hide_nothing():
-    expected = np.array([np.inf, np.nan, 1.0])
-    check(lambda a: expected.copy(), lambda a: expected, "h", a=Z)
-    with pytest.raises(NotRight, match=r"h\[2\]: expected 1, found 2"):
-        check(lambda a: np.array([np.inf, np.nan, 2.0]), lambda a: expected, "h", a=Z)
-
-
-def test_a_numpy_scalar_is_no_float():
-    W = RNG.standard_normal((3, 3, 1, 4))
-    wrong = lambda W, group: tuple(map(np.float64, measures.group_similarity(W, group)))  # noqa: E731
-    with pytest.raises(NotRight, match=r"within: expected a float, found float64; float\(...\)"):
-        check(wrong, measures.group_similarity, "within between", W=W, group=2)
-
-
-def forgetful(da, cache):
-    x, W = cache
-    return da @ W, x.T @ da, da.sum(0)
-
-
-def test_an_error_in_the_answer_is_told_with_its_line():
-    arguments = {"x": Z, "W": RNG.standard_normal((3, 4)), "b": np.zeros(4)}
-    told = r"forgetful stops at `return da @ W, x.T @ da, da.sum\(0\)` with ValueError: matmul"
-    with pytest.raises(NotRight, match=told):
-        check_backward(forgetful, layers.linear_backward, layers.linear_forward, **arguments)
-
-
-def test_numbers_that_differ_late_are_told_apart():
-    with pytest.raises(NotRight, match=r"value: expected 0\.918599, found 0\.91859901"):
-        check(lambda z: z + 1e-8, lambda z: z, "value", rtol=1e-12, z=np.array(0.918599))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "what"),
-    [
-        (lambda x, W, b: (x @ W + b, (W, x)), r"cache, what linear_backward makes of it\[0\]\[0, 0\]: expected"),
-        (lambda x, W, b: (x @ W + b, None), "cache: linear_backward cannot use it"),
-        (lambda x, W, b: (x @ W + b, (x,)), "cache: linear_backward cannot use it"),
-        (lambda x, W, b: (x @ W + b, (x, 2 * W)), r"cache, what linear_backward makes of it\[0\]\[0, 0\]: expected"),
-    ],
-)
-def test_a_cache_is_judged_by_what_backward_makes_of_it(wrong, what):
-    arguments = {"x": Z[:3], "W": Z[3:], "b": Z[0]}  # square, so that swapped ones fit
-    check(layers.linear_forward, layers.linear_forward, "a cache", backward=layers.linear_backward, **arguments)
-    with pytest.raises(NotRight, match=what):
-        check(wrong, layers.linear_forward, "a cache", backward=layers.linear_backward, **arguments)
+def test_rounding_is_not_wrong():
+    """Where all cancels, as in Eq. 1's db_2, only rounding is left, in another order in another's code."""
+    compare("f", ["a", "b"], (H, np.array([1e-17, 0])), (H * (1 + 1e-12), np.array([0, -1e-16])))
+    compare("f", ["a"], H.astype(np.float32), H.astype(np.float32) * np.float32(1 + 1e-6))

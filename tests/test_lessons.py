@@ -4,6 +4,7 @@ import inspect
 import json
 import pickle
 import re
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 
@@ -14,22 +15,23 @@ import pytest
 from exercises import NotRight, solution
 
 from slowae import train
-from slowae.data import patches, video, whitening
-from tests.lessons import FOLDER, LESSONS, answer, cells, imported
+from slowae.data import film_patches, video, whitening
+from tests.lessons import FOLDER, LESSONS, answer, cells, imported, solved
 from tests.planted import PLANTED
 
 LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+FOLLOW_THE_DTYPE = "slowae.layers", "slowae.losses", "slowae.conv", "slowae.model"
 
 
 def once(function):
     """`function`, which gives what it gave before where it is asked the same again."""
-    kept = {}
+    cache = {}
 
     def again(*args, **kwargs):
         key = pickle.dumps((args, kwargs))
-        if key not in kept:
-            kept[key] = function(*args, **kwargs)
-        return deepcopy(kept[key])
+        if key not in cache:
+            cache[key] = function(*args, **kwargs)
+        return deepcopy(cache[key])
 
     return again
 
@@ -47,7 +49,7 @@ def hurried():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "fit", fit_shorter)
-        for module, name in ((video, "load_scenes"), (patches, "load_pairs"), (whitening, "principal_axes")):
+        for module, name in ((video, "load_scenes"), (film_patches, "load_pairs"), (whitening, "principal_axes")):
             patch.setattr(module, name, once(getattr(module, name)))
         yield
 
@@ -61,6 +63,15 @@ def larger(out):
     return {name: larger(value) for name, value in out.items()} if isinstance(out, dict) else out * 1.01
 
 
+def doubled(out):
+    """Everything float32 in `out`, nested, as float64."""
+    if isinstance(out, dict):
+        return {name: doubled(value) for name, value in out.items()}
+    if isinstance(out, tuple):
+        return tuple(map(doubled, out))
+    return np.float64(out) if getattr(out, "dtype", None) == np.float32 else out
+
+
 def arrays(value):
     """Every array in nested arguments."""
     if isinstance(value, np.ndarray):
@@ -68,6 +79,25 @@ def arrays(value):
     elif isinstance(value, dict | list | tuple):
         for part in value.values() if isinstance(value, dict) else value:
             yield from arrays(part)
+
+
+def wrong_in_place(function, count):
+    """Functions that do in place what `function` does, but for one thing."""
+    for i in range(count):
+
+        def overdone(*args, i=i, **kwargs):
+            function(*args, **kwargs)
+            array = list(arrays((args, kwargs)))[i]
+            array[...] = 1.01 * array
+
+        yield f"leaves array {i} of its arguments too large by a hundredth", overdone
+
+    def rebinding(*args, **kwargs):
+        function(*args, **kwargs)
+        for argument in filter(lambda value: isinstance(value, dict), (*args, *kwargs.values())):
+            argument.update({name: value.copy() for name, value in argument.items()})
+
+    yield "puts new arrays into its arguments", rebinding
 
 
 def wrong_answers(function, run_check):
@@ -80,18 +110,10 @@ def wrong_answers(function, run_check):
         return outs[-1]
 
     run_check(recorded)
-    if outs[0] is None:  # it works in place
-        for i in range(len(list(arrays(handed[0])))):
-
-            def overdone(*args, i=i, **kwargs):
-                function(*args, **kwargs)
-                array = list(arrays((args, kwargs)))[i]
-                array[...] = 1.01 * array
-
-            yield f"leaves array {i} of its arguments too large by a hundredth", overdone
+    if outs[0] is None:
+        yield from wrong_in_place(function, len(list(arrays(handed[0]))))
         return
-    parts = outs[0] if isinstance(outs[0], tuple) else (outs[0],)
-    forward = function.__name__.endswith("_forward")
+    parts, forward = outs[0] if isinstance(outs[0], tuple) else (outs[0],), function.__name__.endswith("_forward")
     for part in range(1 if forward else len(parts)):
 
         def scaled(*args, part=part, **kwargs):
@@ -101,6 +123,10 @@ def wrong_answers(function, run_check):
             return tuple(larger(o) if i == part else o for i, o in enumerate(out))
 
         yield f"part {part} too large by a hundredth", scaled
+    single = any(array.dtype == np.float32 for array in arrays(outs))
+    assert single or function.__module__ not in FOLLOW_THE_DTYPE, f"{function.__name__} is not checked with float32"
+    if single:
+        yield "always float64", lambda *args, **kwargs: doubled(function(*args, **kwargs))
 
     def spoiling(*args, **kwargs):
         out = function(*args, **kwargs)
@@ -114,59 +140,73 @@ def wrong_answers(function, run_check):
         yield "keeps nothing for backward", lambda *args, **kwargs: (function(*args, **kwargs)[0], None)
 
 
+def check_the_check(source, following, space, path):
+    """Unsolved, the cell that follows says so; it refuses what is wrong, and takes the solution where it is pasted."""
+    function = answer(source)
+    name, signature = function.__name__, inspect.signature(function).parameters
+    assert list(inspect.signature(space[name]).parameters.values()) == list(signature.values()), name
+    with pytest.raises(NotRight, match=f"{name} (returns|changes) nothing yet"):
+        run(following, space, path)
+
+    def run_check(candidate):
+        candidate.__name__, space[name] = name, candidate
+        run(following, space, path)
+
+    for what, wrong in wrong_answers(function, run_check):
+        with pytest.raises(NotRight, match=name):
+            run_check(wrong)
+            pytest.fail(f"{path.stem}: {name}, {what}, passes its check")
+    pasted, given = space | {"right": function, "replace": replace}, ", ".join(f"{n}={n}" for n in signature)
+    for wrong, message in PLANTED[f"{function.__module__}.{name}"]:
+        run(source.replace("return ...", wrong.replace("ANSWER", f"right({given})")), pasted, path)
+        with np.errstate(all="ignore"), pytest.raises(NotRight, match=f"{name}.*{message}"):
+            run(following, pasted, path)
+            pytest.fail(f"{path.stem}: {name} passes its check with {wrong}")
+    run(solution(function).data, pasted, path)
+    assert pasted[name] is not function
+    run(following, pasted, path)
+    run(imported(source), space, path)
+
+
 @LESSON
 def test_runs_solved_and_stops_at_what_is_unsolved_or_wrong(path, hurried, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.chdir(FOLDER)
-    monkeypatch.setenv("SLOWAE_STATIC", "1")
     space, sources = {"__name__": "__main__"}, cells(path)
-    for source, following in zip(sources, [*sources[1:], ""], strict=True):
-        function = answer(source)
-        run(source, space, path)
-        if not function:
+    with plt.rc_context({"image.origin": "lower"}):  # a user's own
+        for source, following in zip(sources, [*sources[1:], ""], strict=True):
+            run(source, space, path)
+            if answer(source):
+                check_the_check(source, following, space, path)
             plt.close("all")
-            continue
-        name = function.__name__
-        assert list(inspect.signature(space[name]).parameters.values()) == list(
-            inspect.signature(function).parameters.values()
-        ), f"{name} has another signature than the package's"
-        with pytest.raises(NotRight, match=f"{name} (returns|changes) nothing yet"):
-            run(following, space, path)
-
-        def run_check(candidate, name=name, following=following):
-            candidate.__name__, space[name] = name, candidate
-            run(following, space, path)
-
-        for what, wrong in wrong_answers(function, run_check):
-            with pytest.raises(NotRight, match=name):
-                run_check(wrong)
-                pytest.fail(f"{path.stem}: {name}, {what}, passes its check")
-        check_what_is_shown(function, following, space, path)
-        run(imported(source), space, path)
+        assert plt.rcParams["image.origin"] == "upper"
 
 
-def check_what_is_shown(function, following, space, path):
-    """The solution runs where it is pasted, and the planted answers do not pass."""
-    shown, name, pasted = solution(function).data, function.__name__, dict(space)
-    run(shown, pasted, path)
-    assert pasted[name] is not function
-    run(following, pasted, path)
-    for whose, right, wrong, told in PLANTED:
-        if whose == f"{function.__module__}.{name}":
-            assert right in shown, f"{whose}: the package no longer has {right}"
-            run(shown.replace(right, wrong), pasted, path)
-            with np.errstate(all="ignore"), pytest.raises(NotRight, match=f"{name}.*{told}"):
-                run(following, pasted, path)
+def test_lessons_run_in_another_folder_beside_an_installed_package(tmp_path, monkeypatch):
+    """By a kernel, which is asked for sliders and their pictures, and without what the package does not bring."""
+    nbformat = pytest.importorskip("nbformat")
+    course, site = tmp_path / "course", tmp_path / "site"
+    shutil.copytree(FOLDER, course)
+    site.mkdir()
+    (site / "slowae").symlink_to(FOLDER.parent / "slowae")
+    for name in ("pytest", "tests"):
+        (site / f"{name}.py").write_text("raise ImportError('not for who learns')", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    for lesson in ("03_sparsity_and_pooling", "12_gpu_and_processes"):
+        notebook = nbformat.read(course / f"{lesson}.ipynb", as_version=4)
+        notebook.cells = notebook.cells[:18]  # all exercises, and sliders; no training
+        solved(notebook, course)
 
 
 @LESSON
-def test_is_fit_to_be_read_where_it_is_stored(path):
+def test_can_be_read_where_it_is_stored(path):
     assert path.stat().st_size < 1_000_000
     notebook = json.loads(path.read_text(encoding="utf-8"))
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] or cell["execution_count"] for cell in code), "run python -m tests.lessons"
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [o for o in outputs if o["output_type"] == "error"]
+    assert not [o for o in outputs if "widget" in "".join(o.get("data", {}))], "a slider shows as text only"
     figures = [o["data"] for o in outputs if "<Figure" in "".join(o.get("data", {}).get("text/plain", ""))]
     assert all("image/png" in data for data in figures), "a figure shows as text only"
 
