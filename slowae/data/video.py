@@ -14,13 +14,16 @@ from tqdm import tqdm
 from slowae.backend import require
 from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
 
+# Tags need not be UTF-8. PyAV 19 reads them all, and has no such argument any more.
+ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 
 @contextmanager
 def _opened(path):
     """The container and the stream that holds the film. ValueError names `path`, what is wrong with it and a remedy."""
     try:
         # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
+        with av.open(f"file:{path}", **ANY_TAGS) as container:
             films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]  # no covers
             require(films, f"{path} has no video stream; give a video file")
             film = films[0]
