@@ -75,8 +75,8 @@ def test_neither_blocks_nor_the_unit_of_x_matter_and_signs_are_fixed(monkeypatch
         np.testing.assert_allclose(parts[name], value, rtol=1e-6, atol=1e-8 * np.abs(value).max())
     tiny = features(learn(1e-6 * x, pairs, Config(features=5)), 1e-6 * x)
     np.testing.assert_allclose(tiny, features(whole, x), atol=1e-6)
-    weights = whole["weights"]
-    assert (weights.max(0) == np.abs(weights).max(0)).all()
+    for name in ("axes", "weights"):
+        assert (whole[name].max(0) == np.abs(whole[name]).max(0)).all()
 
 
 def test_directions_that_hardly_vary_are_dropped():
