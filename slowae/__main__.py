@@ -16,6 +16,7 @@ COMMANDS = {
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
+OLDEST = (3, 11)  # Python; as requires-python in pyproject.toml, which nothing reads in a clone
 EXAMPLES = """examples:
   python -m slowae                               train on the clips that come along; a minute and a half
   python -m slowae --video holiday/ --beta 2     on your own videos
@@ -40,17 +41,23 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv):
     """Command-line words -> the command's module and its arguments."""
+    from slowae.commands import add_options, called
+
+    prog = called()
     if argv[:1] in (["-h"], ["--help"]):
         parser = Parser(
-            "python -m slowae", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
+            prog,
+            description=__doc__.replace("python -m slowae", prog),
+            epilog=EXAMPLES.replace("python -m slowae", prog),
+            formatter_class=argparse.RawTextHelpFormatter,
         )
         parser.add_argument("command", nargs="?", choices=COMMANDS, default="compare")
         parser.parse_args(argv)
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("compare", argv)
     if name not in COMMANDS:
         raise ValueError(f"no command {name!r}; the commands are {', '.join(COMMANDS)}")
-    command, options = (importlib.import_module(f"slowae.commands{module}") for module in (f".{name}", ""))
-    parser = Parser(f"python -m slowae {name}", description=command.__doc__)
+    command = importlib.import_module(f"slowae.commands.{name}")
+    parser = Parser(f"{prog} {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)"
@@ -61,7 +68,7 @@ def parse(argv):
         default=True,
         help="go on from trainings that the same settings left in --out (default); --no-resume moves them aside",
     )
-    options.add_options(parser, "seed")
+    add_options(parser, "seed")
     command.add_arguments(parser)
     args = parser.parse_args(words)
     args.out = args.out.expanduser()  # as --video: no shell does it behind a =
@@ -73,6 +80,9 @@ def main(argv=None):
     with warnings.catch_warnings():
         warnings.showwarning = _note
         try:
+            if sys.version_info < OLDEST:
+                found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
+                raise RuntimeError(f"Python {needed} or newer is needed, and this is {found}; use a newer one")
             # Imports here: Ctrl-C is quiet while they go on, too.
             from slowae import backend, blocks, processes
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from films import shot, write_film
 from tiny import ROOT, WORDS, process, results
 
 from slowae import backend, blocks
-from slowae.__main__ import COMMANDS, main, parse
+from slowae.__main__ import COMMANDS, OLDEST, main, parse
 from slowae.commands import OPTIONS, compare, number
 
 
@@ -86,6 +87,24 @@ def test_help_shows_examples_and_every_command_its_options(capsys):
             main(words)
         said = capsys.readouterr().out
         assert stop.value.code == 0 and all(word in said for word in told)
+
+
+@pytest.mark.parametrize(("path", "name"), [("bin/slowae", "slowae"), ("slowae/__main__.py", "python -m slowae")])
+def test_the_program_goes_by_the_name_it_was_called_by(monkeypatch, capsys, path, name):
+    monkeypatch.setattr(sys, "argv", [path])
+    assert refused(capsys, "fetch", "--lits").endswith(f" see {name} fetch --help")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: {name} [-h]") and f"\n{name} [COMMAND]" in said and f"\n  {name} --video" in said
+    assert ("python -m" in said) == ("python -m" in name)
+
+
+def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == ">={}.{}".format(*OLDEST)
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
+    assert refused(capsys) == "slowae: Python 3.11 or newer is needed, and this is 3.10; use a newer one"
 
 
 # What stops a command

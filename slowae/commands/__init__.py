@@ -12,6 +12,11 @@ from pathlib import Path
 from slowae import __version__, backend, blocks, processes
 
 
+def called():
+    """How to call the program: as it was called, by the installed command or else by python -m."""
+    return "slowae" if Path(sys.argv[0]).stem == "slowae" else "python -m slowae"
+
+
 def number(kind, least, most):
     """The argparse type of an int or float between `least` and `most`."""
 

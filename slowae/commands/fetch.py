@@ -1,6 +1,7 @@
 """Download the larger corpus: 56 licence-clean clips, about 93 MB, each part checked against its sha256."""
 
 from slowae import processes
+from slowae.commands import called
 from slowae.data import sources
 
 
@@ -24,7 +25,7 @@ def run(args):
         print(f"failed: {name}: {reason}")
     print(f"{len(parts) - len(failed)} of {len(parts)} clips are in {folder}")
     if failed:
-        print("run python -m slowae fetch again for the rest; what is whole stays")
+        print(f"run {called()} fetch again for the rest; what is whole stays")
         return 1
-    print(f"train on them: python -m slowae --video {folder}")
+    print(f"train on them: {called()} --video {folder}")
     return 0

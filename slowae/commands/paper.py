@@ -7,7 +7,7 @@ import numpy as np
 
 from slowae import files, plots
 from slowae.backend import require
-from slowae.commands import add_options, compare, say, table
+from slowae.commands import add_options, called, compare, say, table
 from slowae.data import sources
 from slowae.methods import METHODS
 from slowae.methods.controls import validate
@@ -83,9 +83,7 @@ def grid(fold, args):
 
 def run(args):
     args.video = (args.video or sources.data_dir() / "video").expanduser()
-    require(
-        args.video.exists(), f"{args.video}: no such file or folder; run python -m slowae fetch first, or give --video"
-    )
+    require(args.video.exists(), f"{args.video}: no such file or folder; run {called()} fetch first, or give --video")
     with files.claim(args.out):
         found, folds, parted = compare.compare(args)
         plots.save(figures.diagram(), args.out / "figure3.png")
