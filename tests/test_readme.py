@@ -17,4 +17,5 @@ def test_the_python_of_the_readme_prints_what_the_readme_says(capsys):
     printed = capsys.readouterr().out.splitlines()
     losses = [[int(number) for number in re.findall(r"\d+", " ".join(lines))] for lines in (printed, stated)]
     assert len(printed) == len(stated) == 4
-    np.testing.assert_allclose(*losses, rtol=0.02)  # the last bits differ between processors, and training amplifies them
+    # The last bits differ between processors, and training makes more of them.
+    np.testing.assert_allclose(*losses, rtol=0.02)

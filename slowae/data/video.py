@@ -21,6 +21,9 @@ from slowae.data.shots import native_step
 ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}  # of the machine, not of the film
 
+# Tags need not be UTF-8. PyAV 19 reads them all, and has no such argument any more.
+ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 
 @contextmanager
 def _opened(path):
