@@ -206,7 +206,7 @@ def test_a_constant_code_scores_what_chance_does(codes):
 def test_a_query_whose_code_is_0_ranks_all_frames_alike():
     """A layer that is dead on some scenes: 0 is similar to none, and tells nothing of what is near."""
     scene = runs([5] * 12)
-    codes = noisy(scene, 0)
+    codes = noisy(scene, 0, 0.1)
     codes[scene < 6] = 0
     average = temporal_retrieval(codes, scene).average_precision
     np.testing.assert_allclose(average[:6], retrieval.chance(scene)["map"][:6])
