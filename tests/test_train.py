@@ -258,6 +258,7 @@ def test_a_second_signal_that_meets_the_first_at_work_is_no_deadlock(handle):
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_outside_of_training_a_signal_ends_the_program_with_a_sentence(handle, kind):
+    handle(kind, signal.SIG_DFL)
     signals.raise_keyboard_interrupt()
     with pytest.raises(KeyboardInterrupt, match=f"^stopped by {kind.name}$"):
         signal.raise_signal(kind)
