@@ -185,11 +185,11 @@ def read_each(paths, read):
 def load_scenes(paths, fps=6.0, tiles=1):
     """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
 
-    tiles: windows a side of each film, or None: as choose_tiles says.
+    tiles: windows a side, one number or one for each film, as choose_tiles gives them.
     """
     require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     paths = [Path(path) for path in paths]
-    chosen = dict(zip(paths, choose_tiles(paths) if tiles is None else [tiles] * len(paths), strict=True))
+    chosen = dict(zip(paths, np.broadcast_to(tiles, len(paths)).tolist(), strict=True))
 
     def read(path, name):
         scenes = cut_scenes(*read_frames(path, chosen[path], fps), name, fps, chosen[path], sources.place(path))
