@@ -135,7 +135,7 @@ def read_frames(path, tiles=1, fps=6.0):
 
 
 def choose_tiles(paths):
-    """Films -> windows a side of each: 4 if all are known to last under two minutes together, else 2; or what fits."""
+    """Films -> windows a side of each: 4 if all last under two minutes together, 2 under an hour, else 1; if they fit."""
     seconds, sides = 0.0, []
     for path in paths:
         try:
@@ -144,7 +144,7 @@ def choose_tiles(paths):
                 sides.append(min(stream.width, stream.height))
         except ValueError:
             sides.append(SIZE)  # load_scenes will say so
-    most = 4 if seconds < 120 else 2
+    most = 4 if seconds < 120 else 2 if seconds < 3600 else 1
     return [max(1, min(most, side // SIZE)) for side in sides]
 
 
