@@ -135,7 +135,7 @@ def read_frames(path, tiles=1, fps=6.0):
 
 
 def choose_tiles(paths):
-    """Films -> windows a side of each: 4 if all last under two minutes together, 2 under an hour, else 1; if they fit."""
+    """Windows a side of each film: 4 if all last under two minutes together, 2 under an hour, else 1; or what fits."""
     seconds, sides = 0.0, []
     for path in paths:
         try:
