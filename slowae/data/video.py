@@ -138,7 +138,7 @@ def read_frames(path, tiles=1, fps=6.0):
 
 
 def choose_tiles(paths):
-    """Films -> windows a side of each: 4 if all are known to last under two minutes together, else 2; or what fits."""
+    """Windows a side of each film: 4 if all last under two minutes together, 2 under an hour, else 1; or what fits."""
     seconds, sides = 0.0, []
     for path in paths:
         try:
@@ -147,7 +147,7 @@ def choose_tiles(paths):
                 sides.append(min(stream.width, stream.height))
         except ValueError:
             sides.append(SIZE)  # load_scenes will say so
-    most = 4 if seconds < 120 else 2
+    most = 4 if seconds < 120 else 2 if seconds < 3600 else 1
     return [max(1, min(most, side // SIZE)) for side in sides]
 
 
@@ -188,11 +188,11 @@ def read_each(paths, read):
 def load_scenes(paths, fps=6.0, tiles=1):
     """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
 
-    tiles: windows a side of each film, or None: as choose_tiles says.
+    tiles: windows a side, one number or one for each film, as choose_tiles gives them.
     """
     require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     paths = [Path(path) for path in paths]
-    chosen = dict(zip(paths, choose_tiles(paths) if tiles is None else [tiles] * len(paths), strict=True))
+    chosen = dict(zip(paths, np.broadcast_to(tiles, len(paths)).tolist(), strict=True))
 
     def read(path, name):
         scenes = cut_scenes(*read_frames(path, chosen[path], fps), name, fps, chosen[path], sources.place(path))
