@@ -180,6 +180,9 @@ def test_whatever_a_fit_is_handed_is_in_the_name_of_its_file(tmp_path, monkeypat
         found[name] = str(run.fitted("toy", data)["all"])
         assert str(replace(run, _fitted={}).fitted("toy", data)["all"]) == found[name]
         assert len(list(tmp_path.iterdir())) == len(set(found.values())) == len(found), name
+    run = Run(steps=1, batch=2, out=tmp_path)
+    asked = [str(run.fitted("toy", make_toy_data(), sfa.Config(axes=axes))["all"]) for axes in (4, 5)]
+    assert len({*asked, *found.values()}) == len(found) + 2
 
 
 def test_a_row_is_handed_what_it_uses_and_its_files_depend_on_no_more(tmp_path, monkeypatch):
@@ -231,10 +234,11 @@ def test_results_of_one_name_are_refused_and_no_resume_moves_aside(tmp_path):
         with pytest.raises(ValueError, match="another cache needs a name"):
             nameless.cached(make), nameless.cached(make)
     named = run.named("b", {"x": 1})
-    assert [int(r.cached(make)["a"]) for r in (named, run.named("b", {"x": 1}), named.named("b", 2))] == [1, 1, 2]
+    others = run.named("b", {"x": 1}), named.named("b", 2), run.named("b", 2)
+    assert [int(r.cached(make)["a"]) for r in (named, *others)] == [1, 1, 2, 3]
     fresh = replace(run, resume=False)
-    assert int(fresh.named("b", {"x": 1}).cached(make)["a"]) == 3 == int(run.named("b", {"x": 1}).cached(make)["a"])
-    assert len(list(tmp_path.glob("b-*.npz"))) == 2 and len(list(tmp_path.glob("b-*.npz.old"))) == 1
+    assert int(fresh.named("b", {"x": 1}).cached(make)["a"]) == 4 == int(run.named("b", {"x": 1}).cached(make)["a"])
+    assert len(list(tmp_path.glob("b-*.npz"))) == 3 and len(list(tmp_path.glob("b-*.npz.old"))) == 1
 
 
 def test_methods_import_without_a_video_library():
