@@ -251,7 +251,7 @@ def test_videos_of_one_place_stay_together():
         assert how == ("video", 24, 24) and len(set.union(*homes(parts, "place"))) == 4 + 12
     few = scenes[:12]  # of four places
     assert scenes_.split_scenes(few)[1].by == "shot"
-    with pytest.raises(ValueError, match=r"2 folds need videos of 6 places, and there are 4; give more, or use 1 fold"):
+    with pytest.raises(ValueError, match=r"2 folds need 6 places, and there are 4; give more, or use 1 fold"):
         scenes_.fold_scenes(few, 2)
 
 
@@ -343,6 +343,6 @@ def test_one_fold_is_the_split_and_impossible_ones_are_refused():
     assert scenes_.fold_scenes(scenes, 1) == [scenes_.split_scenes(scenes)]
     with pytest.raises(ValueError, match=r"0 folds: there must be 1 or more"):
         scenes_.fold_scenes(scenes, 0)
-    with pytest.raises(ValueError, match=r"7 folds need videos of 9 places, and there are 8"):
+    with pytest.raises(ValueError, match=r"7 folds need 9 places, and there are 8"):
         scenes_.fold_scenes(scenes, 7)
     assert len(scenes_.fold_scenes(scenes, 6)) == 6

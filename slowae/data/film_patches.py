@@ -9,8 +9,8 @@ import numpy as np
 
 from slowae.checks import require
 from slowae.data import sources
-from slowae.data.scenes import SIZE, Scene, native_step
-from slowae.data.shots import BLANK, find_shots
+from slowae.data.scenes import SIZE, Scene
+from slowae.data.shots import BLANK, find_shots, native_step
 from slowae.data.video import decode, read_each
 
 SIDE = 20  # pixels, the side of a patch

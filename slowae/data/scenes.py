@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slowae.checks import require
-from slowae.data.shots import BLANK, find_shots
+from slowae.data.shots import BLANK, find_shots, native_step
 from slowae.data.shots import find_cuts as find_cuts
 
 SIZE = 32  # pixels, the side of a frame that the network sees
@@ -49,26 +49,17 @@ class Scene:
 
 
 def motion(scene):
-    """How much a scene moves: the mean absolute difference of its sampled frames from its query, in grey levels.
-
-    The query is the middle frame, n // 2 of n; the mean is over the n - 1 others.
-    """
+    """Mean absolute difference, in grey levels, of a scene's sampled frames from its query, number n // 2 of n."""
     frames = scene.sampled.astype(float)
     apart = np.abs(frames - frames[len(frames) // 2]).mean((1, 2, 3))
     return float(apart.sum() / (len(frames) - 1))
 
 
-def native_step(rate, fps):
-    """Native frames that make one step of about 1 / `fps` s: one at least."""
-    require(rate > 0 and fps > 0, f"frames a second must be numbers above 0, not {rate} and {fps}")
-    return max(1, round(min(rate / fps, 1e9)))
-
-
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s.
 
-    Each shot makes one scene for each of the tiles x tiles windows. A frame is blank if all its windows are; a window
-    that is blank for a while stays one scene without that while.
+    Each shot makes one scene for each of the tiles x tiles windows, without what is blank there. A frame is blank if
+    all its windows are.
     """
     side, step = SIZE * tiles, native_step(rate, fps)
     require(frames.shape[1:] == (side, side, 3), f"frames {frames.shape} must be (T, {side}, {side}, 3)")
@@ -86,10 +77,9 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
 
 
 def thin_out(scenes, share=0.05):
-    """Scenes -> those that stay when no video has more than `share` of them; each video's are chosen evenly.
+    """Scenes -> at most `share` of them from one video, chosen evenly: all, where the videos are too few for that.
 
-    A video keeps at most c scenes, the largest whole c <= share sum_i min(n_i, c), where n_i are the videos' scenes.
-    All stay where there is no such c, because the videos are too few.
+    A video of n_i scenes keeps min(n_i, c), for the largest whole c <= share sum_i min(n_i, c).
     """
     sizes = Counter(scene.video for scene in scenes)
     allowed = [c for c in range(1, max(sizes.values()) + 1) if c <= share * sum(min(n, c) for n in sizes.values())]
@@ -108,7 +98,7 @@ PLACE, SHOT = attrgetter("place"), attrgetter("video", "shot")
 
 
 class Split(NamedTuple):
-    """How scenes were split: by "video", "shot" or "time", and how many videos and shots there are."""
+    """How scenes were split: by "video" (or place), "shot" or "time"; how many videos and shots there are."""
 
     by: str
     videos: int
@@ -177,10 +167,7 @@ def fold_scenes(scenes, folds):
     if folds == 1:
         return [split_scenes(scenes)]
     places, enough = len(set(map(PLACE, scenes))), max(ENOUGH, folds + 2)
-    require(
-        places >= enough,
-        f"{folds} folds need videos of {enough} places, and there are {places}; give more, or use 1 fold",
-    )
+    require(places >= enough, f"{folds} folds need {enough} places, and there are {places}; give more, or use 1 fold")
     how = Split("video", len({scene.video for scene in scenes}), len(set(map(SHOT, scenes))))
     tests = _share_out(scenes, PLACE, dict.fromkeys(range(folds), 1), spare=2)  # one to train, one to validate
     splits = []

@@ -1,8 +1,10 @@
-"""Frames -> shots: where a film cuts, and which frames are blank."""
+"""Frames -> shots: where a film cuts, which frames are blank, and how many frames are one step."""
 
 from itertools import pairwise
 
 import numpy as np
+
+from slowae.checks import require
 
 BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
 # Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
@@ -57,3 +59,9 @@ def find_shots(frames, blank, step):
         new = [i for i in stretch if i == stretch[0] or not np.array_equal(frames[shown[i]], frames[shown[i - 1]])]
         cuts += [new[i] for i in find_cuts([frames[shown[i]] for i in new])]
     return np.split(shown, sorted(cuts))
+
+
+def native_step(rate, fps):
+    """Native frames that make one step of about 1 / `fps` s: one at least."""
+    require(rate > 0 and fps > 0, f"frames a second must be numbers above 0, not {rate} and {fps}")
+    return max(1, round(min(rate / fps, 1e9)))

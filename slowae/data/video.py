@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from slowae.checks import require
 from slowae.data import sources
-from slowae.data.scenes import SHORTEST, SIZE, cut_scenes, native_step
+from slowae.data.scenes import SHORTEST, SIZE, cut_scenes
+from slowae.data.shots import native_step
 
 # Tags need not be UTF-8. PyAV 19 reads them all, and has no such argument any more.
 ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -23,10 +24,7 @@ SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}  # of the mach
 
 @contextmanager
 def _opened(path):
-    """The container and the stream that holds the film. ValueError names `path`, what is wrong with it and a remedy.
-
-    OSError where the machine lacks memory, threads or open files: then the film may be sound.
-    """
+    """The container and the stream of the film. ValueError for a fault of `path`, OSError for one of the machine."""
     try:
         # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
         with av.open(f"file:{path}", **ANY_TAGS) as container:
@@ -40,10 +38,8 @@ def _opened(path):
         raise ValueError(f"{path} cannot be opened ({error.strerror}); check its name and permissions") from error
     except av.FFmpegError as error:
         if error.errno in SCARCE:
-            raise OSError(
-                f"{path} cannot be read now ({error.strerror}): too little memory, or too many threads or open files; "
-                "close other programs, or raise the limits (ulimit -a), and start again"
-            ) from error
+            want = f"{path} cannot be read now ({error.strerror}): the machine lacks memory, threads or open files"
+            raise OSError(f"{want}; close other programs, or raise the limits of ulimit, and start again") from error
         raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
 
 
@@ -73,8 +69,7 @@ def _timed_frames(path, height, width, pixels):
         packets, count, faults, upright = container.demux(stream), 0, 0, None
         while True:
             try:
-                packet = next(packets, None)  # None also after an error of the container, which ends it
-                if packet is None:
+                if (packet := next(packets, None)) is None:  # also after an error of the container, which ends it
                     break
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -84,11 +79,9 @@ def _timed_frames(path, height, width, pixels):
                 continue
             for frame in frames:
                 # Each frame has a size of its own: the container need not know it, and it may change.
-                require(
-                    not height or (frame.height >= height and frame.width >= width),
-                    f"{path} has frames of {frame.width} x {frame.height} pixels, smaller than the {width} x {height} "
-                    "needed; use a larger video or fewer --tiles",
-                )
+                fits = not height or (frame.height >= height and frame.width >= width)
+                sizes = f"{frame.width} x {frame.height} pixels, smaller than the {width} x {height} needed"
+                require(fits, f"{path} has frames of {sizes}; use a larger video or fewer --tiles")
                 # The film's first frame tells: a frame that was asked for its side data stays in memory for a while.
                 upright = upright or _turning(frame)
                 image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
@@ -142,7 +135,7 @@ def read_frames(path, tiles=1, fps=6.0):
 
 
 def choose_tiles(paths):
-    """Films -> windows a side of each: 4 if all are known to last under two minutes together, else 2; or what fits."""
+    """Windows a side of each film: 4 if all last under two minutes together, 2 under an hour, else 1; or what fits."""
     seconds, sides = 0.0, []
     for path in paths:
         try:
@@ -151,7 +144,7 @@ def choose_tiles(paths):
                 sides.append(min(stream.width, stream.height))
         except ValueError:
             sides.append(SIZE)  # load_scenes will say so
-    most = 4 if seconds < 120 else 2
+    most = 4 if seconds < 120 else 2 if seconds < 3600 else 1
     return [max(1, min(most, side // SIZE)) for side in sides]
 
 
@@ -162,29 +155,22 @@ def _names(paths):
     return [next((end for end in some if count[end] == 1), some[-1]) for some in ends]
 
 
-def _distinct(paths):
-    """Paths -> those that hold a film, one for each content, and what is wrong with the others."""
-    first, faults = {}, []
-    for path in map(Path, paths):
-        try:
-            with _opened(path), open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").digest()
-            require(content not in first, f"{path} is a copy of {first.get(content)}; left out")
-            first[content] = path
-        except ValueError as error:
-            faults.append(str(error))
-    return list(first.values()), faults
-
-
 def read_each(paths, read):
     """[read(path, name) of each film], no name given twice. ValueError if nothing could be read.
 
     A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
     """
-    films, faults = _distinct(paths)
-    results, named = [], list(zip(films, _names(films), strict=True))
-    quiet = None if len(named) > 1 else True
-    for path, name in tqdm(named, "decoding", unit="video", dynamic_ncols=True, disable=quiet):
+    films, faults, results = {}, [], []
+    for path in map(Path, paths):
+        try:
+            with _opened(path), open(path, "rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            require(content not in films, f"{path} is a copy of {films.get(content)}; left out")
+            films[content] = path
+        except ValueError as error:
+            faults.append(str(error))
+    bar = tqdm(films.values(), "decoding", unit="video", dynamic_ncols=True, disable=None if len(films) > 1 else True)
+    for path, name in zip(bar, _names(films.values()), strict=True):
         try:
             results.append(read(path, name))
         except ValueError as error:
@@ -199,11 +185,11 @@ def read_each(paths, read):
 def load_scenes(paths, fps=6.0, tiles=1):
     """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
 
-    tiles: windows a side of each film, or None: as choose_tiles says.
+    tiles: windows a side, one number or one for each film, as choose_tiles gives them.
     """
     require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     paths = [Path(path) for path in paths]
-    chosen = dict(zip(paths, choose_tiles(paths) if tiles is None else [tiles] * len(paths), strict=True))
+    chosen = dict(zip(paths, np.broadcast_to(tiles, len(paths)).tolist(), strict=True))
 
     def read(path, name):
         scenes = cut_scenes(*read_frames(path, chosen[path], fps), name, fps, chosen[path], sources.place(path))
