@@ -125,11 +125,11 @@ def _resampled(results):
     for task, name in TASKS.items():
         if task not in tasks:
             continue
-        units = f"{tasks[task]['units']} {tasks[task]['what']}"
-        if tasks[task]["units"] < ENOUGH:
-            sentences.append(f"{name.capitalize()}: no intervals, because {units} are too few to resample.")
+        units, what = tasks[task]["units"], tasks[task]["what"]
+        if units < ENOUGH:
+            sentences.append(f"{name.capitalize()}: no intervals, with {units} of the {ENOUGH} {what} that they need.")
         else:
-            sentences.append(f"{name.capitalize()}: intervals by bootstrap over {units}.")
+            sentences.append(f"{name.capitalize()}: intervals by bootstrap over {units} {what}.")
     if any(task["units"] >= ENOUGH for task in tasks.values()):
         sentences.append("In simulations such intervals held the true value in 89 % of cases with 10 videos, in 92 % "
                          "with 20 and in 94 % with 50.")  # fmt: skip
@@ -142,10 +142,11 @@ def text(results):
     """results.json -> all of it in words."""
     scenes = results["scenes"]
     parts = [table(results, "moving", "temporal"), differences(results, "moving", "temporal")]
+    moving = results["tasks"]["moving"]["queries"]
     parts.append(
         f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
-        f"fewer than five frames. The moving third: the {results['tasks']['moving']['queries']} scenes whose frames "
-        f"differ most from their query, by {scenes['moving_from']:.1f} grey levels or more; where nothing moves, every "
+        f"fewer than five frames. The moving third, {moving} of them: those whose frames "
+        f"differ most from their query, by {scenes['moving_from']:.1f} grey levels or more. Where nothing moves, every "
         "representation is right."
     )
     parts.append(_resampled(results))

@@ -49,7 +49,7 @@ DEFAULT = Settings()
 
 def add_arguments(parser, settings=DEFAULT):
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=settings.methods, metavar="ROW",
-                        help=f"rows of the table: {', '.join(METHODS)} (default: {' '.join(MAIN)})")  # fmt: skip
+                        help=f"of {', '.join(METHODS)} (default: {' '.join(settings.methods)})")  # fmt: skip
     parser.add_argument("--classes", action="store_true", default=settings.classes,
                         help="class retrieval in CIFAR-10, too; downloaded once")  # fmt: skip
     run = settings.run()
