@@ -188,10 +188,11 @@ def read_each(paths, read):
 def load_scenes(paths, fps=6.0, tiles=1):
     """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
 
-    tiles: windows a side, one number or one for each film, as choose_tiles gives them.
+    tiles: windows a side, one number or one for each film; None: as choose_tiles says.
     """
     require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     paths = [Path(path) for path in paths]
+    tiles = choose_tiles(paths) if tiles is None else tiles
     chosen = dict(zip(paths, np.broadcast_to(tiles, len(paths)).tolist(), strict=True))
 
     def read(path, name):
