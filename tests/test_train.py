@@ -239,7 +239,8 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, handle
         fit_equation_2(at=at, then=interrupt)
 
 
-def test_a_signal_after_the_last_step_stops_what_comes_after():
+def test_a_signal_after_the_last_step_stops_what_comes_after(handle):
+    handle(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt, match="stopped after step 10 of 10"):
         fit_bowl(steps=10, watch=lambda params: signal.raise_signal(signal.SIGINT) or {})
 
