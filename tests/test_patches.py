@@ -108,9 +108,27 @@ def test_training_never_mixes_host_arrays_into_the_devices():
     with in_use():
         x = Strict.of(rng.standard_normal((2, 30, SIDE**2), dtype=np.float32))
         films = films_of(x, x[:, :10].reshape(20, -1))
-        params = command.learn("a", config, start, films, Run(steps=3, rate=1e-5, optimizer="sgd"), free="W_d")
-        assert type(params["W_d"]) is np.ndarray
+        params = command.learn("a", config, start, films, Run(steps=3, rate=1e-3, optimizer="sgd"), free="W_d")
+        assert type(params["W_d"]) is np.ndarray and np.abs((params["W_d"] ** 2).sum(0) - 1).max() > 1e-5
         assert type(patch_banks.of_eq2(params, films.watched, config).z) is np.ndarray
+
+
+def test_what_each_run_starts_from_and_leaves_free(monkeypatch):
+    calls = {}
+
+    def learn(name, config, start, films, run, free=None):
+        calls[name] = config, start, run.steps, run.bias_rate, free
+        return name
+
+    monkeypatch.setattr(command, "learn", learn)
+    x = np.zeros((2, 3, SIDE**2), np.float32)
+    learned = command.learn_all(films_of(x, x), SMALL, Run(steps=SMALL.steps, bias_rate=SMALL.bias_rate))
+    dense, drawn, steps, rate, free = calls["alpha0"]
+    assert list(learned) == list(calls) and (steps, rate, free) == (10000, 0.01, None) and dense.alpha == 0
+    assert calls["sparse"] == (SMALL.sparse, "alpha0", 10000, 0.1, None) and SMALL.sparse.alpha == 0.5
+    assert calls["free_norm"] == (SMALL.sparse, "alpha0", 2500, 0.1, "W_d")
+    assert calls["free_bias"][0] == dense and calls["free_bias"][1] is drawn
+    assert calls["free_bias"][2:] == (2500, 0.1, "b_e") and drawn["W_d"].shape == (SIDE**2, 16)
 
 
 def test_whatever_a_history_depends_on_is_in_the_name_of_its_checkpoint(tmp_path):
