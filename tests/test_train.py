@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -238,6 +239,20 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, handle
         fit_equation_2(at=at, then=interrupt)
 
 
+def test_a_signal_after_the_last_step_stops_what_comes_after(handle):
+    handle(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 10 of 10"):
+        fit_bowl(steps=10, watch=lambda params: signal.raise_signal(signal.SIGINT) or {})
+
+
+def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=iter(range(99)).__next__))
+    with pytest.raises(MemoryError):
+        fit_equation_2(tmp_path, at=19, then=crash)
+    _, history = fit_equation_2(tmp_path)
+    assert history[-1]["seconds"] == 2 + 4  # saves, of which each asks the clock once
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_signal_that_was_to_be_ignored_is(handle, kind):
     """As nohup, or a shell that starts a job in the background, has it."""
@@ -258,6 +273,7 @@ def test_a_second_signal_that_meets_the_first_at_work_is_no_deadlock(handle):
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_outside_of_training_a_signal_ends_the_program_with_a_sentence(handle, kind):
+    handle(kind, signal.SIG_DFL)
     signals.raise_keyboard_interrupt()
     with pytest.raises(KeyboardInterrupt, match=f"^stopped by {kind.name}$"):
         signal.raise_signal(kind)
