@@ -43,6 +43,8 @@ def test_the_relative_rule_finds_faint_cuts_but_no_fast_motion():
     assert scenes_.find_cuts(faint).tolist() == []
     fast = grey + amount * np.arange(8, dtype=np.uint8)[:, None, None, None]  # the same change, at every frame
     assert scenes_.find_cuts(fast).tolist() == []
+    jumps = np.array([20, 20, 120, 220, 220], np.uint8)  # a shot of one frame: neither cut stands out from the other
+    assert scenes_.find_cuts(grey[:5] * 0 + jumps[:, None, None, None]).tolist() == [2, 3]
 
 
 def test_held_frames_make_no_cuts():
