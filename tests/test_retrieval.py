@@ -203,6 +203,16 @@ def test_a_constant_code_scores_what_chance_does(codes):
     np.testing.assert_allclose(crowded.average_precision, retrieval.chance(scene, 50)["map"])
 
 
+def test_a_query_whose_code_is_0_ranks_all_frames_alike():
+    """A layer that is dead on some scenes: 0 is similar to none, and tells nothing of what is near."""
+    scene = runs([5] * 12)
+    codes = noisy(scene, 0, 0.1)
+    codes[scene < 6] = 0
+    average = temporal_retrieval(codes, scene).average_precision
+    np.testing.assert_allclose(average[:6], retrieval.chance(scene)["map"][:6])
+    assert (average[6:] > 0.5).all()
+
+
 def test_tied_frames_score_the_mean_of_all_their_orders():
     """Codes at three angles; the query's own is shared by two frames, one of them right."""
     angle = np.array([0.0, 0, 0.5, 0, 0.5, 1, 0.5, 1])
