@@ -216,8 +216,8 @@ def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, mo
         frames = []
         for place in (0, 3):
             film.seek(place)
-            frames.append(np.array(film.convert("RGB"))[40:])  # without the title
-        assert (frames[0] != frames[1]).any()
+            frames.append(np.array(film.convert("RGB"))[40:].astype(int))  # without the title
+        assert (np.abs(frames[0] - frames[1]).max(2) > 60).sum() > 36  # points moved; palettes differ by less
     with np.load(tmp_path / "embedding.npz") as archive:
         first = dict(archive)
     assert {n: v.shape for n, v in first.items()} == dict(z_start=(36, 2), z_end=(36, 2), yaw=(36,), roll=(36,))
