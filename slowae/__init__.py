@@ -4,4 +4,4 @@ The way of the data: video -> scenes -> whitened windows -> encode -> pool -> lo
 then codes -> neighbours -> curves -> pictures.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
