@@ -419,7 +419,7 @@ def test_windows_of_one_shot_are_one_unit(films, monkeypatch):
             "2 folds need videos of 6 places, and there are 5; give more, or use 1 fold",
         ),
         (1, lambda i: shot(0, 1), "", "holds no scene of 2 frames at 6 a second"),
-        (1, lambda i: shot(0, 30, 24, 64), "", "is 64 x 24 pixels, smaller than the 32 x 32 needed"),
+        (1, lambda i: shot(0, 30, 24, 64), "", "64 x 24 pixels, smaller than the 32 x 32 needed"),
         (1, lambda i: shot(0, 9, 64, 64), "--tiles 3", "96 x 96 needed; use a larger video or fewer --tiles"),
     ],
 )
