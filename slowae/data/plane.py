@@ -179,5 +179,7 @@ def split(rng, step, share, patch=1):
     pairs = neighbours(step)
     pairs = pairs[~held_out[pairs].any(1)]
     told = f"a share of {share} of {squares} squares of {patch} x {patch} views"
-    require(held_out.any() and len(pairs), f"{told} holds out none, or leaves no neighbours to train on: choose another")
+    require(
+        held_out.any() and len(pairs), f"{told} holds out none, or leaves no neighbours to train on: choose another"
+    )
     return ~held_out, pairs

@@ -45,7 +45,7 @@ def _timed_frames(path, height, width, pixels):
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
-        packets, count, faults = container.demux(stream), 0, 0
+        packets, count, faults, turns = container.demux(stream), 0, 0, 0
         while True:
             try:
                 if (packet := next(packets, None)) is None:  # also after an error of the container, which ends it
