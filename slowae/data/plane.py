@@ -146,15 +146,13 @@ def load(step=1):
     """
     require(step in range(1, 19) and SPAN % step == 0, f"the step must divide {SPAN} and be at most 18, not {step}")
 
-    def make():
-        require_writable(path.parent)
-        yaw, roll = (angle.ravel() for angle in np.meshgrid(*[np.arange(0.0, SPAN, step)] * 2, indexing="ij"))
-        return {"views": render(YAW_START + yaw, ROLL_START + roll), "yaw": yaw, "roll": roll}
-
     # The name holds a checksum of this file, so another plane or camera is never read from an old cache.
     path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
-    arrays = files.cached(path, make)
-    return arrays["views"], arrays["yaw"], arrays["roll"]
+    if not path.exists():
+        require_writable(path.parent)
+    yaw, roll = (angle.ravel() for angle in np.meshgrid(*[np.arange(0.0, SPAN, step)] * 2, indexing="ij"))
+    views = files.cached(path, lambda: {"views": render(YAW_START + yaw, ROLL_START + roll)})["views"]
+    return views, yaw, roll
 
 
 def neighbours(step=1):
