@@ -54,7 +54,7 @@ def _lathe(profile):
 
 
 def _wing(side, root, tip, start, end, thickness):
-    """A swept panel to port, 1, or starboard, -1; root and tip: from where to where along x; start, end: along y."""
+    """A swept panel to port, 1, or starboard, -1; root and tip: its two ends along x; start, end: along y."""
     outline = np.array([(root[1], start), (root[0], start), (tip[0], end), (tip[1], end)])[::side] * [1, side]
     middle = outline.mean(0)
     profile = [(0, -thickness / 2), (1, -thickness / 2), (1, thickness / 2), (0, thickness / 2)]
@@ -145,7 +145,6 @@ def load(step=1):
     -> views (N, 96, 96) uint8, yaw (N,), roll (N,) in degrees from the first; N = (90 / step)^2.
     """
     require(step in range(1, 19) and SPAN % step == 0, f"the step must divide {SPAN} and be at most 18, not {step}")
-
     # The name holds a checksum of this file, so another plane or camera is never read from an old cache.
     path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
     if not path.exists():
@@ -158,16 +157,14 @@ def load(step=1):
 def neighbours(step=1):
     """Views one step apart in time, in the sequences along yaw and those along roll -> indices (P, 2)."""
     index = np.arange((SPAN // step) ** 2).reshape(SPAN // step, -1)
-    along_yaw = np.stack([index[:-1], index[1:]], -1).reshape(-1, 2)
-    along_roll = np.stack([index[:, :-1], index[:, 1:]], -1).reshape(-1, 2)
-    return np.concatenate([along_yaw, along_roll])
+    along = (index[:-1], index[1:]), (index[:, :-1], index[:, 1:])
+    return np.concatenate([np.stack(two, -1).reshape(-1, 2) for two in along])
 
 
 def split(rng, step, share, patch=1):
     """Hold out a random `share` of the grid, in squares of `patch` x `patch` views.
 
-    -> training (N,) bool, neighbours (P, 2) among those: no pair holds a held-out view. ValueError if that leaves no
-    pair, or nothing held out.
+    -> training (N,) bool, neighbours (P, 2) among those. ValueError if that leaves no pair, or nothing held out.
     """
     side = SPAN // step
     require(patch >= 1 and side % patch == 0, f"patches of {patch} views do not divide the {side} views a side")
@@ -176,8 +173,6 @@ def split(rng, step, share, patch=1):
     held_out = rng.permutation(coarse).reshape(side // patch, -1).repeat(patch, 0).repeat(patch, 1).ravel()
     pairs = neighbours(step)
     pairs = pairs[~held_out[pairs].any(1)]
-    told = f"a share of {share} of {squares} squares of {patch} x {patch} views"
-    require(
-        held_out.any() and len(pairs), f"{told} holds out none, or leaves no neighbours to train on: choose another"
-    )
+    told = f"a share of {share} of {squares} squares of {patch} x {patch} views holds out none"
+    require(held_out.any() and len(pairs), f"{told}, or leaves no neighbours to train on: choose another")
     return ~held_out, pairs

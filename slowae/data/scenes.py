@@ -59,8 +59,7 @@ def motion(scene):
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s.
 
-    Each shot makes one scene for each of the tiles x tiles windows, without what is blank there. A frame is blank if
-    all its windows are.
+    Each shot makes one scene for each of the tiles x tiles windows, without what is blank there.
     """
     step = native_step(rate, fps)
     windows = frames.reshape(-1, tiles, SIZE, tiles, SIZE, 3)
@@ -70,8 +69,8 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
         for row, column in np.ndindex(tiles, tiles):
             times = shot[shows[shot, row, column]]
             if len(times) > step:  # two sampled frames
-                part = windows[times, row, :, column]
-                scenes.append(Scene(video, number, step, int(times[0]), part, place, times))
+                scene = Scene(video, number, step, int(times[0]), windows[times, row, :, column], place, times)
+                scenes.append(scene)
     return scenes
 
 

@@ -102,10 +102,9 @@ def _is_whole(path, rows):
 
 
 def fetch(folder):
-    """Download the corpus into `folder` -> {name that failed: the reason}. Files that are whole stay.
+    """Download the corpus into `folder` -> {name that failed: the reason}; OSError if nothing can be written there.
 
-    Each part is checked against its sha256, and a file takes its name when all are there. OSError if `folder` cannot be
-    written to.
+    Files that are whole stay. Each part is checked against its sha256; a file takes its name when all are there.
     """
     import pooch
 
