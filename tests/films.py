@@ -40,7 +40,9 @@ def write_with_cover(path, frames=None):
         picture = container.add_stream("mjpeg", height=64, width=64, pix_fmt="yuvj420p")
         picture.disposition = Disposition.attached_pic.value
         if frames is None:
-            stream, data = container.add_stream("aac", rate=44100), [silence()]
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 882), np.float32), format="fltp", layout="mono")
+            silence.sample_rate = 44100
+            stream, data = container.add_stream("aac", rate=44100), [silence]
         else:
             height, width = frames.shape[1:3]
             stream = container.add_stream("libx264", rate=12, height=height, width=width, pix_fmt="yuv420p")
@@ -53,12 +55,6 @@ def write_with_cover(path, frames=None):
     trak, udta = data.rindex(b"trak") - 4, data.rindex(b"udta") - 4
     path.write_bytes(data[:trak] + data[udta:] + data[trak:udta])
     return path
-
-
-def silence(seconds=0.02):
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, int(44100 * seconds)), np.float32), format="fltp", layout="mono")
-    frame.sample_rate = 44100
-    return frame
 
 
 def shot(seed, count, height=32, width=32):

@@ -3,33 +3,24 @@
 import hashlib
 import io
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from web import serve
 
 from slowae.data import cifar
 
 NAMES = [*cifar.BATCHES["train"], *cifar.BATCHES["test"]]
 
 
-@pytest.fixture(autouse=True)
-def _tiny_batches(monkeypatch):
-    monkeypatch.setattr(cifar, "RECORDS", 3)
-
-
 @pytest.fixture
 def content(tmp_path, monkeypatch):
     """{file name: bytes} of six tiny batches; SLOWAE_DATA is tmp_path."""
     monkeypatch.setenv("SLOWAE_DATA", str(tmp_path))
-    rng = np.random.default_rng(0)
-    made = {}
-    for name in NAMES:
-        records = rng.integers(0, 256, (3, cifar.NUMBERS), dtype=np.uint8)
-        records[:, 0] = rng.integers(0, 10, 3)
-        made[name] = records.tobytes()
-    return made
+    monkeypatch.setattr(cifar, "RECORDS", 3)
+    records = np.random.default_rng(0).integers(0, 256, (6, 3, cifar.NUMBERS), dtype=np.uint8)
+    records[..., 0] %= 10
+    return {name: three.tobytes() for name, three in zip(NAMES, records, strict=True)}
 
 
 @pytest.fixture
@@ -64,58 +55,36 @@ def test_training_batches_come_in_order(folder, content):
         np.testing.assert_array_equal(images[3 * i + 2].transpose(2, 0, 1).ravel(), record[2, 1:])
 
 
-@pytest.mark.parametrize(
-    ("damage", "sentence"),
-    [
-        (lambda whole: whole[:-1], "has 9218 bytes, not the 9219 of a CIFAR-10 batch"),
-        (lambda whole: whole + b"\0", "has 9220 bytes"),
-        (lambda whole: b"", "has 0 bytes"),
-        (lambda whole: b"\x0a" + whole[1:], "holds the label 10, and CIFAR-10 has 0 to 9"),
-    ],
-)
-def test_damaged_batches_are_refused_by_name(folder, content, damage, sentence):
-    (folder / "data_batch_3.bin").write_bytes(damage(content["data_batch_3.bin"]))
+@pytest.mark.parametrize("damage", ["cut", "longer", "empty", "label"])
+def test_damaged_batches_are_refused_by_name(folder, content, damage):
+    whole = content["data_batch_3.bin"]
+    damaged = {"cut": whole[:-1], "longer": whole + b"\0", "empty": b"", "label": b"\x0a" + whole[1:]}
+    (folder / "data_batch_3.bin").write_bytes(damaged[damage])
     cifar.load("test")
-    with pytest.raises(ValueError, match=r"data_batch_3\.bin " + sentence) as refusal:
+    with pytest.raises(ValueError, match=r"data_batch_3\.bin is no batch of CIFAR-10; delete it and start again"):
         cifar.load("train")
-    assert "; delete it and start again" in str(refusal.value)
 
 
 @pytest.fixture
 def archive(content, monkeypatch):
     """The archive, served on the loopback in place of its authors' page -> how often it was asked for."""
-    memory, asked = io.BytesIO(), []
+    memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w:gz") as tar:
         for name, value in content.items():
             entry = tarfile.TarInfo(f"{cifar.FOLDER}/{name}")
             entry.size = len(value)
             tar.addfile(entry, io.BytesIO(value))
-    served = memory.getvalue()
-
-    class Server(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(served)))
-            self.end_headers()
-            self.wfile.write(served)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as httpd:
-        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setattr(cifar, "URL", f"http://127.0.0.1:{httpd.server_port}/cifar-10-binary.tar.gz")
-        monkeypatch.setattr(cifar, "MD5", hashlib.md5(served).hexdigest())
+    monkeypatch.setattr(cifar, "MD5", hashlib.md5(memory.getvalue()).hexdigest())
+    with serve({"/cifar.tar.gz": memory.getvalue()}) as (address, _, asked):
+        monkeypatch.setattr(cifar, "URL", f"{address}/cifar.tar.gz")
         yield asked
-        httpd.shutdown()
 
 
 def test_the_archive_is_downloaded_once(archive, content, tmp_path):
     images, _ = cifar.load("test")
     np.testing.assert_array_equal(images[0, ..., 0].ravel(), list(content["test_batch.bin"][1:1025]))
     cifar.load("train")
-    assert archive == ["/cifar-10-binary.tar.gz"]
+    assert archive == ["/cifar.tar.gz"]
     assert sorted(path.name for path in (tmp_path / cifar.FOLDER).iterdir()) == sorted(NAMES)
 
 

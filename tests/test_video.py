@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import warnings
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -11,12 +10,10 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
-from films import film, set_display_matrix, shot, silence, write_film, write_with_cover
+from films import film, set_display_matrix, shot, write_film, write_with_cover
 
 from slowae.data import scenes as scenes_
 from slowae.data import sources, video
-
-# Decoding
 
 
 def test_a_lossless_film_is_decoded_bit_for_bit(tmp_path):
@@ -34,9 +31,7 @@ def area_weights(n, m):
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 160), (90, 161), (33, 47), (240, 426)])
 def test_reduced_frames_are_area_averages(tmp_path, height, width):
-    frames = np.random.default_rng(0).integers(
-        0, 256, (3, height, width, 3), dtype=np.uint8
-    )  # no point is like another
+    frames = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
     got, rate = video.read_frames(write_film(tmp_path / "film.mkv", frames, pixels="yuv444p"))
     means = np.einsum("iy,tyxc,jx->tijc", area_weights(height, 32), frames, area_weights(width, 32), optimize=True)
     assert rate == 12.0 and got.shape == (3, 32, 32, 3) and got.dtype == np.uint8
@@ -50,9 +45,8 @@ def test_exact_repeats_are_dropped_and_returns_kept(tmp_path):
     np.testing.assert_array_equal(got, [a, b, a, c])
 
 
-@pytest.mark.parametrize("a, b, c, d", [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
-                         + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)])  # fmt: skip
-def test_a_film_is_turned_and_mirrored_as_it_says(tmp_path, a, b, c, d):
+@pytest.mark.parametrize(("a", "b", "c", "d"), [(1, 0, 0, 1), (-1, 0, 0, -1), (0, 1, -1, 0), (0, -1, 1, 0)])
+def test_a_film_is_turned_as_it_says(tmp_path, a, b, c, d):
     frames = np.zeros((3, 64, 96, 3), np.uint8)
     frames[:, :32, :48, 0], frames[:, :32, 48:, 1] = 250, 250  # red and green above, black and black below
     path = write_film(tmp_path / "phone.mp4", frames, 12, "libx264", "yuv444p")
@@ -66,46 +60,35 @@ def test_a_film_is_turned_and_mirrored_as_it_says(tmp_path, a, b, c, d):
             np.testing.assert_allclose(shown.astype(int), frames[0, y, x], atol=12)
 
 
-@pytest.mark.parametrize("name", ["notes.mp4", "empty.mp4"])
-def test_what_is_no_video_is_named_with_a_remedy(tmp_path, name):
-    (tmp_path / name).write_text("" if name.startswith("empty") else "Dear diary, today I shot no film.\n" * 40)
-    with pytest.raises(ValueError, match=rf"{name} cannot be read as video .*remove it or convert it"):
+def of_an_unknown_codec(path):
+    write_film(path, film(4), codec="mpeg4", pixels="yuv420p")
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"XQZW"))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "sentence"),
+    [
+        (
+            "gone.mp4",
+            lambda path: None,
+            r"cannot be read as video \(No such file.*; check its permissions, or remove it",
+        ),
+        ("notes.mp4", lambda path: path.write_text("Dear diary.\n" * 99), r"cannot be read as video .* or convert it"),
+        ("empty.mp4", lambda path: path.touch(), "cannot be read as video"),
+        ("song.mp4", write_with_cover, "has no video stream that can be decoded here; remove it or convert it"),
+        ("film.avi", of_an_unknown_codec, "has no video stream that can be decoded here"),
+    ],
+)
+def test_what_is_no_video_is_named_with_a_remedy(tmp_path, name, write, sentence):
+    write(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name} {sentence}"):
         list(video.decode(tmp_path / name))
-
-
-@pytest.mark.parametrize("cover", [False, True])
-def test_sound_is_no_video_even_with_a_picture(tmp_path, cover):
-    path = tmp_path / "song.mp4"
-    if cover:
-        write_with_cover(path)
-    else:
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("aac", rate=44100)
-            container.mux([*stream.encode(silence()), *stream.encode()])
-    with pytest.raises(ValueError, match=r"song.mp4 has no video stream"):
-        list(video.decode(path))
 
 
 def test_the_film_is_read_and_not_its_cover(tmp_path):
     path = write_with_cover(tmp_path / "film.mp4", film(6, 4, height=64, width=96))
     assert [frame.shape for frame, _ in video.decode(path)] == [(64, 96, 3)] * 10
     assert video.choose_tiles([path]) == [2]
-
-
-def test_films_that_cannot_be_opened_or_decoded_are_named(tmp_path, monkeypatch):
-    path = write_film(tmp_path / "film.avi", film(4), codec="mpeg4", pixels="yuv420p")
-    path.write_bytes(path.read_bytes().replace(b"FMP4", b"XQZW"))
-    with pytest.raises(ValueError, match=r"film.avi is .* in a format that cannot be decoded here; remove it or conv"):
-        list(video.decode(path))
-    with pytest.raises(ValueError, match=r"gone.avi cannot be opened \(No such file.*check its name and permissions"):
-        list(video.decode(tmp_path / "gone.avi"))
-
-    def denied(*_, **__):
-        raise av.error.PermissionError(errno.EACCES, "Permission denied", "film.avi")
-
-    monkeypatch.setattr(video.av, "open", denied)
-    with pytest.raises(ValueError, match=r"film.avi cannot be opened \(Permission denied\); check .* permissions"):
-        list(video.decode(path))
 
 
 @pytest.mark.parametrize("kind", ["ENOMEM", "EAGAIN", "EMFILE", "ENFILE"])
@@ -117,22 +100,13 @@ def test_want_of_memory_or_threads_ends_the_run_and_is_not_called_damage(tmp_pat
     def refuse(*_, **__):
         raise av.error.classes[number](number, os.strerror(number), "avcodec_open2()")
 
-    frame = SimpleNamespace(width=64, height=64, side_data={}, reformat=refuse)
+    frame = SimpleNamespace(width=64, height=64, rotation=0, reformat=refuse)
     packet = SimpleNamespace(decode=refuse if when == "decode" else lambda: [frame])
     stream = SimpleNamespace(disposition=Disposition(0), codec_context=True, width=64, height=64, average_rate=12)
     container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda _: iter([packet]))
     monkeypatch.setattr(video.av, "open", refuse if when == "open" else lambda *_, **__: nullcontext(container))
     with pytest.raises(OSError, match=r"0.mkv cannot be read now \(.*\): the machine lacks memory, .* and start again"):
         video.load_scenes(paths)
-
-
-def test_what_python_has_no_memory_for_ends_the_run_too(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise MemoryError("no room for an array")
-
-    monkeypatch.setattr(video, "cut_scenes", refuse)
-    with pytest.raises(MemoryError, match="no room for an array"):
-        video.load_scenes([write_film(tmp_path / "film.mkv", film(8))])
 
 
 @pytest.mark.parametrize(("name", "codec"), [("film.ts", "libx264"), ("film.webm", "libvpx")])
@@ -147,7 +121,7 @@ def test_a_film_may_change_its_resolution(tmp_path, name, codec):
     assert len(frames) == 20
     corners = frames[:, 8::48, 8::48].astype(int)
     assert np.abs(corners - world[:, 8::48, 8::48]).mean() < 12
-    with pytest.raises(ValueError, match=r"has frames of 64 x 64 pixels, smaller than the 96 x 96 needed; .*--tiles"):
+    with pytest.raises(ValueError, match=r"is 64 x 64 pixels, smaller than the 96 x 96 needed; .*--tiles"):
         video.read_frames(tmp_path / name, tiles=3)
 
 
@@ -163,11 +137,11 @@ def test_any_name_is_a_files_name(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "pixels", "options"),
-    [("film.mp4", "libx264", "yuv420p", {"movflags": "faststart"}), ("film.mkv", "ffv1", "bgr0", {})],
+    ("name", "codec", "pixels"), [("film.mp4", "libx264", "yuv420p"), ("film.mkv", "ffv1", "bgr0")]
 )
-def test_the_readable_part_of_a_truncated_clip_is_used(tmp_path, name, codec, pixels, options):
+def test_the_readable_part_of_a_truncated_clip_is_used(tmp_path, name, codec, pixels):
     frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    options = {"movflags": "faststart"} if name == "film.mp4" else {}
     path = write_film(tmp_path / name, frames, 12, codec, pixels, **options)
     whole = [frame for frame, _ in video.decode(path)]
     assert len(whole) == 40
@@ -196,24 +170,6 @@ def test_a_corrupt_packet_costs_no_other(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"film.mov is damaged: 31 packets cannot be decoded; remove it or convert it"):
         list(video.decode(path))
-
-
-def test_whole_films_are_not_called_damaged(tmp_path):
-    """Sound that goes on after the picture, and frames that come when they like."""
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=12, height=64, width=64, pix_fmt="yuv420p")
-        sound = container.add_stream("aac", rate=44100)
-        for pixels in film(12, height=64, width=64):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux([*stream.encode(), *sound.encode(silence(10)), *sound.encode()])
-    write_film(tmp_path / "variable.mp4", film(12), 30, "libx264", "yuv420p", times=40 * np.arange(12) ** 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name in ("sound.mp4", "variable.mp4"):
-            assert len(list(video.decode(tmp_path / name))) == 12
-
-
-# Time
 
 
 def clock(times):
@@ -246,7 +202,6 @@ def test_a_pause_counts_as_one_step_and_hides_no_cut(tmp_path):
     path = write_film(tmp_path / "film.mkv", frames, 25, times=times)
     got = video.load_scenes([path], fps=5)
     assert [(s.shot, s.step, len(s.frames)) for s in got] == [(0, 5, 34), (1, 5, 30)]
-    np.testing.assert_array_equal(got[0].frames[29:, 0, 0], np.repeat(got[0].frames[29:30, 0, 0], 5, 0))
 
 
 def test_jitter_and_unknown_times_leave_a_film_as_it_is():
@@ -266,49 +221,27 @@ def test_a_film_whose_times_are_those_of_coding_keeps_its_frames(tmp_path):
     assert len(frames) == 40 and rate == 25.0
 
 
-@pytest.mark.parametrize("fps", [0, -6, np.inf, np.nan])
-def test_impossible_rates_are_refused(tmp_path, fps):
-    with pytest.raises(ValueError, match=r"frames a second must be a number above 0, not .*--fps 6"):
-        video.load_scenes([write_film(tmp_path / "film.mkv", film(8))], fps)
-
-
-def test_what_are_no_frames_of_such_windows_or_no_rates_is_refused():
-    frames = film(8)
-    for bad, tiles in ((frames[..., :1], 1), (frames, 2), (frames.reshape(-1, 16, 64, 3), 1)):
-        with pytest.raises(ValueError, match="must be"):
-            video.cut_scenes(bad, 12, "film", 6, tiles)
-    for rate, fps in ((0, 6), (np.nan, 6), (12, 0), (12, -6), (12, np.nan)):
-        with pytest.raises(ValueError, match="numbers above 0"):
-            video.cut_scenes(frames, rate, "film", fps)
-
-
-# Scenes of files
-
-
 def test_a_film_on_disk_becomes_its_scenes(tmp_path):
     path = write_film(tmp_path / "film.mkv", film(10, 7, 1, 12, height=64, width=64), rate=12)
     scenes = video.load_scenes([path], fps=6, tiles=2)
-    assert sorted({(s.video, s.shot, s.start, len(s.frames), s.step) for s in scenes}) == [
-        ("film.mkv", 0, 0, 10, 2),
-        ("film.mkv", 1, 10, 7, 2),
-        ("film.mkv", 3, 18, 12, 2),
-    ]
-    assert len(scenes) == 12
+    found = sorted({(s.video, s.shot, s.start, len(s.frames)) for s in scenes})
+    assert found == [("film.mkv", 0, 0, 10), ("film.mkv", 1, 10, 7), ("film.mkv", 3, 18, 12)]
+    assert len(scenes) == 12 and {s.step for s in scenes} == {2}
 
 
 def test_unusable_files_are_left_out_and_named(tmp_path):
-    good = write_film(tmp_path / "good.mkv", film(8, height=64, width=64))
-    one = write_film(tmp_path / "one.mkv", film(1, height=64, width=64))
-    (tmp_path / "text.mp4").write_text("no film")
+    good, one, text = tmp_path / "good.mkv", tmp_path / "one.mkv", tmp_path / "text.mp4"
+    write_film(good, film(8))
+    write_film(one, film(1))
+    text.write_text("no film")
     with pytest.warns(UserWarning) as caught:
-        scenes = video.load_scenes([one, good, tmp_path / "text.mp4"])
-    assert {s.video for s in scenes} == {"good.mkv"}
-    text, short = sorted((str(w.message) for w in caught), key=lambda said: "one.mkv" in said)
-    assert "text.mp4 cannot be read as video" in text and "one.mkv holds no scene of 2 frames" in short
+        assert {s.video for s in video.load_scenes([one, good, text])} == {"good.mkv"}
+    short, unread = (str(warned.message) for warned in caught)
+    assert "text.mp4 cannot be read as video" in unread and "one.mkv holds no scene of 2 frames" in short
     with pytest.raises(ValueError, match=r"one.mkv holds no scene of 2 frames at 6 a second.* higher --fps"):
         video.load_scenes([one])
-    with pytest.raises(ValueError, match=r"none of 2 videos could be used: .*text.mp4"):
-        video.load_scenes([one, tmp_path / "text.mp4"])
+    with pytest.raises(ValueError, match=r"none of 2 videos could be used: .*one.mkv"):
+        video.load_scenes([one, text])
 
 
 def test_equal_names_in_different_folders_are_different_videos(tmp_path):
@@ -321,13 +254,11 @@ def test_equal_names_in_different_folders_are_different_videos(tmp_path):
 
 @pytest.mark.parametrize("copy", [shutil.copy, os.symlink, os.link])
 def test_the_same_film_twice_is_one_film(tmp_path, copy):
-    (tmp_path / "again").mkdir()
     path = write_film(tmp_path / "film.mkv", shot(0, 8, 64, 64))
-    copy(path, tmp_path / "again" / "film.mkv")
     copy(path, tmp_path / "other name.mkv")
-    with pytest.warns(UserWarning, match=r"is a copy of .*; left out") as caught:
+    with pytest.warns(UserWarning, match=r"other name.mkv is a copy of .*film.mkv; left out") as caught:
         (one,) = video.load_scenes(sources.find_videos(tmp_path))
-    assert len(caught) == 2 and len(one.frames) == 8 and "/" not in one.video
+    assert len(caught) == 1 and len(one.frames) == 8 and one.video == "film.mkv"
 
 
 def test_short_material_is_cut_into_more_windows_and_small_films_into_fewer(tmp_path):
@@ -342,17 +273,11 @@ def test_short_material_is_cut_into_more_windows_and_small_films_into_fewer(tmp_
     assert video.choose_tiles([long] * 117) == [1] * 117  # more than an hour
     unknown = write_film(tmp_path / "unknown.m2v", film(12, height=130, width=200), 25, "mpeg2video", "yuv420p")
     assert video.choose_tiles([unknown]) == [1]
-    scenes = video.load_scenes([large, small, tiny], tiles=video.choose_tiles([large, small, tiny]))
+    scenes = video.load_scenes([large, small, tiny], tiles=None)
     assert [sum(s.video == path.name for s in scenes) for path in (large, small, tiny)] == [16, 4, 1]
 
 
-def test_films_of_one_place_are_known_by_the_corpus_or_by_a_table(tmp_path):
-    for i, name in enumerate(("drive_rsdna_episode_0013.mp4", "mine.mkv", os.fsdecode(b"caf\xe9.mkv"))):
+def test_films_of_one_place_are_known_by_the_corpus(tmp_path):
+    for i, name in enumerate(("drive_rsdna_episode_0013.mp4", "mine.mkv")):
         os.replace(write_film(tmp_path / f"{i}.mkv", shot(i, 8, 64, 64)), tmp_path / name)
-    paths = sources.find_videos(tmp_path)
-    assert {s.place for s in video.load_scenes(paths)} == {"drive_woods", "mine.mkv", os.fsdecode(b"caf\xe9.mkv")}
-    (tmp_path / "places.csv").write_bytes(b"file,place\nmine.mkv,kitchen\ncaf\xe9.mkv,kitchen\n")
-    assert [s.place for s in video.load_scenes(paths)] == ["kitchen", "drive_rsdna_episode_0013.mp4", "kitchen"]
-    (tmp_path / "places.csv").write_text("name;where\nmine.mkv;kitchen\n")
-    with pytest.raises(ValueError, match=r"places.csv must have the columns file and place"):
-        video.load_scenes(paths)
+    assert {s.place for s in video.load_scenes(sources.find_videos(tmp_path))} == {"drive_woods", "mine.mkv"}

@@ -9,27 +9,24 @@ import tempfile
 import numpy as np
 
 from slowae import files, processes
+from slowae.checks import require
 from slowae.data import sources
 
 FOLDER = "cifar-10-batches-bin"
 BATCHES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
-RECORDS, NUMBERS = 10_000, 1 + 3 * 32 * 32  # of a file; of a record
+RECORDS, NUMBERS, CLASSES = 10_000, 1 + 3 * 32 * 32, 10  # of a file; of a record; labels
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as stated on its authors' page
 
 
 def read_batch(path):
     """One .bin -> images (10000, 32, 32, 3) uint8, labels (10000,) int64. ValueError if it is not of the layout."""
-    remedy = "delete it and start again, so that it is downloaded anew"
     raw = np.fromfile(path, np.uint8)
-    if raw.size != RECORDS * NUMBERS:
-        raise ValueError(f"{path} has {raw.size} bytes, not the {RECORDS * NUMBERS} of a CIFAR-10 batch; {remedy}")
+    sound = raw.size == RECORDS * NUMBERS and raw[::NUMBERS].max() < CLASSES
+    require(sound, f"{path} is no batch of CIFAR-10; delete it and start again, so that it is downloaded anew")
     records = raw.reshape(RECORDS, NUMBERS)
-    labels = records[:, 0].astype(np.int64)
-    if labels.max() >= len(CLASSES):
-        raise ValueError(f"{path} holds the label {labels.max()}, and CIFAR-10 has 0 to 9; {remedy}")
-    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy(), labels
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy()
+    return images, records[:, 0].astype(np.int64)
 
 
 def fetch(folder):
@@ -42,11 +39,10 @@ def fetch(folder):
         try:
             archive = pooch.retrieve(URL, "md5:" + MD5, "cifar.tar.gz", temporary, progressbar=True)
         except Exception as error:  # of the network, of the server, or a checksum that disagrees
-            raise OSError(
-                f"CIFAR-10 could not be downloaded from {URL} ({error}); try again, or unpack it to {folder}"
-            ) from error
+            remedy = f"try again, or unpack it to {folder}"
+            raise OSError(f"CIFAR-10 could not be downloaded from {URL} ({error}); {remedy}") from error
         with tarfile.open(archive) as tar:
-            for name in (*BATCHES["train"], *BATCHES["test"]):
+            for name in BATCHES["train"] + BATCHES["test"]:
                 with files.replacing(folder / name) as file:
                     file.write(tar.extractfile(f"{FOLDER}/{name}").read())
 

@@ -1,8 +1,7 @@
 """Full-resolution video -> pairs of 20 x 20 grey patches, from places and times that move (Section 4.1).
 
-A pair is one place in two adjacent native frames: five frames apart, two thirds as many can be followed. Each frame is
-laid out in cells at a random offset; those that move and can be followed are kept, flat ones thinned, and at most
-PER_FRAME drawn, so that no frame, and no video, rules the rest.
+A pair is one place in two adjacent native frames. Each frame is laid out in cells at a random offset; those that move
+and can be followed are kept, flat ones thinned, and at most PER_FRAME drawn, so that no frame rules the rest.
 """
 
 import numpy as np
@@ -39,12 +38,6 @@ def draw_pairs(before, after, rng):
     return rng.permutation(pairs[good])[:PER_FRAME]
 
 
-def _thumbnail(frame):
-    """frame (H, W) -> (SIZE, SIZE) uint8, area-averaged: what the cut rule looks at."""
-    h, w = frame.shape[0] // SIZE, frame.shape[1] // SIZE
-    return frame[: h * SIZE, : w * SIZE].reshape(SIZE, h, SIZE, w).mean((1, 3)).astype(np.uint8)
-
-
 def read_pairs(path, most, rng):
     """A video -> pairs (n, 2, SIDE, SIDE) uint8 in order of time, n <= most, and the shot of each (n,).
 
@@ -56,8 +49,8 @@ def read_pairs(path, most, rng):
     def thin_out():
         """Each pair draws a number once, and the `most` lowest stay: all pairs of the film have the same chance."""
         nonlocal pairs, times, lots
-        pairs = np.concatenate([pairs, *(new for new, _ in waiting)])
         times = np.concatenate([times, *(np.full(len(new), time) for new, time in waiting)])
+        pairs = np.concatenate([pairs, *(new for new, _ in waiting)])
         lots = np.concatenate([lots, rng.random(len(pairs) - len(lots))])
         stay = np.sort(np.argsort(lots)[:most])
         pairs, times, lots = pairs[stay], times[stay], lots[stay]
@@ -70,10 +63,10 @@ def read_pairs(path, most, rng):
             waiting.append((draw_pairs(before, frame, rng), len(thumbnails)))
             if sum(len(new) for new, _ in waiting) > most:
                 thin_out()
-        thumbnails.append(_thumbnail(frame))
-        before = frame
+        before, (h, w) = frame, np.array(frame.shape) // SIZE
+        thumbnails.append(frame[: h * SIZE, : w * SIZE].reshape(SIZE, h, SIZE, w).mean((1, 3)))
     thin_out()
-    small = np.array(thumbnails)
+    small = np.array(thumbnails).astype(np.uint8)  # what the cut rule looks at
     cuts = [shot[0] for shot in find_shots(small, small.std((1, 2)) < BLANK, native_step(rate, 6))[1:]]
     inside = ~np.isin(times, cuts)
     return pairs[inside], np.searchsorted(cuts, times[inside], side="right")
@@ -82,8 +75,7 @@ def read_pairs(path, most, rng):
 def load_pairs(paths, count, rng):
     """Videos -> about `count` pairs at most, as one Scene for each shot, whose frames are pairs (n, 2, SIDE, SIDE).
 
-    split_scenes splits them like other scenes. A video gives FAIR times its even share at most. Copies, and what
-    cannot be used, are left out with a warning, if others remain.
+    A video gives FAIR times its even share at most. Copies, and what cannot be used, are left out with a warning.
     """
     require(count >= len(paths), f"{count} pairs cannot be drawn from {len(paths)} videos; ask for more")
 
@@ -93,10 +85,10 @@ def load_pairs(paths, count, rng):
         return name, sources.place(path), pairs, shots
 
     films, scenes = read_each(paths, read), []
-    total = sum(len(pairs) for _, _, pairs, _ in films)
+    share = count / sum(len(pairs) for _, _, pairs, _ in films)
     for name, place, pairs, shots in films:
-        stay = rng.random(len(pairs)) < count / total
+        stay = rng.random(len(pairs)) < share
         pairs, shots = pairs[stay], shots[stay]
-        firsts = zip(*np.unique(shots, return_index=True), strict=True)
-        scenes += [Scene(name, int(shot), 1, int(first), pairs[shots == shot], place) for shot, first in firsts]
+        for shot, first in zip(*np.unique(shots, return_index=True), strict=True):
+            scenes.append(Scene(name, int(shot), 1, int(first), pairs[shots == shot], place))
     return scenes

@@ -8,11 +8,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from slowae import files, processes
+from slowae import files
 from slowae.checks import require
 from slowae.data.sources import data_dir, require_writable
+from slowae.progress import bar
 
 SIZE = 96  # pixels a side
 SPAN = 90  # degrees turned about each axis
@@ -54,7 +54,7 @@ def _lathe(profile):
 
 
 def _wing(side, root, tip, start, end, thickness):
-    """A swept panel to port, 1, or starboard, -1; root and tip: from where to where along x; start, end: along y."""
+    """A swept panel to port, 1, or starboard, -1; root and tip: its two ends along x; start, end: along y."""
     outline = np.array([(root[1], start), (root[0], start), (tip[0], end), (tip[1], end)])[::side] * [1, side]
     middle = outline.mean(0)
     profile = [(0, -thickness / 2), (1, -thickness / 2), (1, thickness / 2), (0, thickness / 2)]
@@ -124,16 +124,12 @@ def render(yaw, roll):
 
     The plane rolls about its nose-tail axis, then yaws about the vertical. The camera looks along +y.
     """
-    require(np.shape(yaw) == np.shape(roll) and np.ndim(yaw) == 1, "yaw and roll must be two lists of equal length")
-    require(np.isfinite([yaw, roll]).all(), "yaw and roll must be finite numbers of degrees, without NaN or infinity")
     triangles, albedo = build()
     normals = _normals(triangles)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     light = LIGHT / np.linalg.norm(LIGHT)
     views = np.empty((len(yaw), SIZE, SIZE), np.uint8)
-    for view, one_yaw, one_roll in zip(
-        views, tqdm(yaw, desc="rendering", dynamic_ncols=True, disable=None), roll, strict=True
-    ):
+    for view, one_yaw, one_roll in zip(views, bar(yaw, "rendering"), roll, strict=True):
         turn = _turn(PITCH, 0) @ _turn(one_yaw, 2) @ _turn(one_roll, 0)
         facing = normals @ turn[1] < -1e-9  # the far side of a closed solid is always hidden
         shade = albedo * (AMBIENT + (1 - AMBIENT) * (normals @ (turn.T @ light)).clip(0))
@@ -143,7 +139,6 @@ def render(yaw, roll):
     return views
 
 
-@processes.leader_first()
 def load(step=1):
     """The grid of yaw x roll every `step` degrees, rendered once and kept in data_dir().
 
@@ -154,26 +149,22 @@ def load(step=1):
     path = data_dir() / f"plane-{step}deg-{zlib.crc32(Path(__file__).read_bytes()):08x}.npz"
     if not path.exists():
         require_writable(path.parent)
-        yaw, roll = (angle.ravel() for angle in np.meshgrid(*[np.arange(0.0, SPAN, step)] * 2, indexing="ij"))
-        views = render(YAW_START + yaw, ROLL_START + roll)
-        files.write_arrays(path, {"views": views, "yaw": yaw, "roll": roll})
-    arrays = files.read_arrays(path)
-    return arrays["views"], arrays["yaw"], arrays["roll"]
+    yaw, roll = (angle.ravel() for angle in np.meshgrid(*[np.arange(0.0, SPAN, step)] * 2, indexing="ij"))
+    views = files.cached(path, lambda: {"views": render(YAW_START + yaw, ROLL_START + roll)})["views"]
+    return views, yaw, roll
 
 
 def neighbours(step=1):
     """Views one step apart in time, in the sequences along yaw and those along roll -> indices (P, 2)."""
     index = np.arange((SPAN // step) ** 2).reshape(SPAN // step, -1)
-    along_yaw = np.stack([index[:-1], index[1:]], -1).reshape(-1, 2)
-    along_roll = np.stack([index[:, :-1], index[:, 1:]], -1).reshape(-1, 2)
-    return np.concatenate([along_yaw, along_roll])
+    along = (index[:-1], index[1:]), (index[:, :-1], index[:, 1:])
+    return np.concatenate([np.stack(two, -1).reshape(-1, 2) for two in along])
 
 
 def split(rng, step, share, patch=1):
     """Hold out a random `share` of the grid, in squares of `patch` x `patch` views.
 
-    -> training (N,) bool, neighbours (P, 2) among those: no pair holds a held-out view. ValueError if that leaves no
-    pair, or nothing held out.
+    -> training (N,) bool, neighbours (P, 2) among those. ValueError if that leaves no pair, or nothing held out.
     """
     side = SPAN // step
     require(patch >= 1 and side % patch == 0, f"patches of {patch} views do not divide the {side} views a side")
@@ -182,7 +173,6 @@ def split(rng, step, share, patch=1):
     held_out = rng.permutation(coarse).reshape(side // patch, -1).repeat(patch, 0).repeat(patch, 1).ravel()
     pairs = neighbours(step)
     pairs = pairs[~held_out[pairs].any(1)]
-    told = f"a share of {share} of {squares} squares of {patch} x {patch} views"
-    require(held_out.any(), f"{told} holds out none: choose a larger share or smaller squares")
-    require(len(pairs) > 0, f"{told} leaves no neighbours to train on: choose a smaller share or smaller squares")
+    told = f"a share of {share} of {squares} squares of {patch} x {patch} views holds out none"
+    require(held_out.any() and len(pairs), f"{told}, or leaves no neighbours to train on: choose another")
     return ~held_out, pairs

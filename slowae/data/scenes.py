@@ -1,31 +1,33 @@
 """Frames -> scenes -> parts -> windows of adjacent frames and test scenes (Section 5).
 
-A scene is what one window of the picture shows during one shot, at the native rate; `step` native frames are one step
-of the target rate. Blank frames are left out. Training takes the windows (t, t + step, ...) for every t; evaluation
-sees every `step`-th frame, 40 at most. No window leaves its scene.
+A scene is what one window of the picture shows during one shot, at the native rate, without blank frames; `step` native
+frames are one step of the target rate. Training takes the windows (t, t + step, ...) for every t; evaluation sees every
+`step`-th frame, 40 at most.
 """
 
-from collections import Counter
+from collections import Counter, namedtuple
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import NamedTuple
 
 import numpy as np
 
 from slowae.checks import require
 from slowae.data.shots import BLANK, find_shots, native_step
-from slowae.data.shots import find_cuts as find_cuts
 
 SIZE = 32  # pixels, the side of a frame that the network sees
-LONGEST, SHORTEST = 40, 2  # frames of a scene that evaluation sees
+LONGEST = 40  # frames of a scene, at most, that evaluation sees
+SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames
+ENOUGH = 6  # places, or shots, to be shared out whole
+PLACE, SHOT = attrgetter("place"), attrgetter("video", "shot")
+Split = namedtuple("Split", "by videos shots")  # by "video" (or place), "shot" or "time"; how many videos and shots
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scene:
     """frames (T, 32, 32, 3) uint8 of one shot of one video; `step` native frames are one step.
 
-    times (T,): the number of each frame in its film; by default start, start + 1, ... Blank frames are left out, so
-    there may be gaps. Scenes of one `place` stay in one part of a split; by default it is the video.
+    times (T,): the number of each frame in its film, by default start, start + 1, ...; where frames are left out there
+    are gaps. Scenes of one `place` stay in one part of a split; by default it is the video.
     """
 
     video: str
@@ -37,10 +39,9 @@ class Scene:
     times: np.ndarray | None = None
 
     def __post_init__(self):
-        if not self.place:
-            object.__setattr__(self, "place", self.video)
+        self.place = self.place or self.video
         if self.times is None:
-            object.__setattr__(self, "times", self.start + np.arange(len(self.frames)))
+            self.times = self.start + np.arange(len(self.frames))
 
     @property
     def sampled(self):
@@ -58,21 +59,18 @@ def motion(scene):
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s.
 
-    Each shot makes one scene for each of the tiles x tiles windows, without what is blank there. A frame is blank if
-    all its windows are.
+    Each shot makes one scene for each of the tiles x tiles windows, without what is blank there.
     """
-    side, step = SIZE * tiles, native_step(rate, fps)
-    require(frames.shape[1:] == (side, side, 3), f"frames {frames.shape} must be (T, {side}, {side}, 3)")
+    step = native_step(rate, fps)
     windows = frames.reshape(-1, tiles, SIZE, tiles, SIZE, 3)
     contrast = np.array([frame.std((1, 3)).max(-1) for frame in windows]).reshape(-1, tiles, tiles)
     shows, scenes = contrast >= BLANK, []
     for number, shot in enumerate(find_shots(frames, ~shows.any((1, 2)), step)):
         for row, column in np.ndindex(tiles, tiles):
             times = shot[shows[shot, row, column]]
-            if len(times) > step * (SHORTEST - 1):
-                part = windows[times[0] : times[-1] + 1, row, :, column]  # a view: most have no gap
-                part = part if len(part) == len(times) else part[times - times[0]]
-                scenes.append(Scene(video, number, step, int(times[0]), part, place, times))
+            if len(times) > step:  # two sampled frames
+                scene = Scene(video, number, step, int(times[0]), windows[times, row, :, column], place, times)
+                scenes.append(scene)
     return scenes
 
 
@@ -82,27 +80,12 @@ def thin_out(scenes, share=0.05):
     A video of n_i scenes keeps min(n_i, c), for the largest whole c <= share sum_i min(n_i, c).
     """
     sizes = Counter(scene.video for scene in scenes)
-    allowed = [c for c in range(1, max(sizes.values()) + 1) if c <= share * sum(min(n, c) for n in sizes.values())]
-    if not allowed:
-        return scenes
-    chosen = []
+    longest, chosen = max(sizes.values()), []
+    allowed = [c for c in range(1, longest + 1) if c <= share * sum(min(n, c) for n in sizes.values())]
     for video, n in sizes.items():
         places = [i for i, scene in enumerate(scenes) if scene.video == video]
-        chosen += [places[i] for i in np.linspace(0, n - 1, min(n, max(allowed))).round().astype(int)]
+        chosen += [places[i] for i in np.linspace(0, n - 1, min(n, max(allowed, default=longest))).round().astype(int)]
     return [scenes[i] for i in sorted(chosen)]
-
-
-SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames
-ENOUGH = 6  # places, or shots, to be shared out whole
-PLACE, SHOT = attrgetter("place"), attrgetter("video", "shot")
-
-
-class Split(NamedTuple):
-    """How scenes were split: by "video" (or place), "shot" or "time"; how many videos and shots there are."""
-
-    by: str
-    videos: int
-    shots: int
 
 
 def _share_out(scenes, unit, shares, spare=0):
@@ -124,9 +107,8 @@ def _share_out(scenes, unit, shares, spare=0):
 
 def _split_time(scenes):
     """The first half of each video trains, the next quarter validates, the last tests, with gaps of one step."""
-    length = Counter()
-    for scene in scenes:
-        length[scene.video] = max(length[scene.video], scene.times[-1] + 1)
+    by_end = sorted(scenes, key=lambda scene: scene.times[-1])
+    length = {scene.video: scene.times[-1] + 1 for scene in by_end}
     parts = {}
     for name, low, high in (("train", 0, 0.5), ("validation", 0.5, 0.75), ("test", 0.75, 1)):
         parts[name] = []
@@ -134,7 +116,7 @@ def _split_time(scenes):
             first, last = (int(share * length[scene.video]) for share in (low, high))
             inside = (scene.times >= first + scene.step * (low > 0)) & (scene.times < last)
             times = scene.times[inside]
-            if len(times) > scene.step * (SHORTEST - 1):
+            if len(times) > scene.step:
                 parts[name].append(replace(scene, start=int(times[0]), frames=scene.frames[inside], times=times))
     return parts
 
@@ -163,16 +145,14 @@ def fold_scenes(scenes, folds):
     One fold is split_scenes. More are K test parts of about equal length, by place; in each fold the other places are
     shared between training and validation, 4 to 1. ValueError for fewer than max(6, K + 2) places.
     """
-    require(folds >= 1, f"{folds} folds: there must be 1 or more")
     if folds == 1:
         return [split_scenes(scenes)]
     places, enough = len(set(map(PLACE, scenes))), max(ENOUGH, folds + 2)
-    require(places >= enough, f"{folds} folds need {enough} places, and there are {places}; give more, or use 1 fold")
-    how = Split("video", len({scene.video for scene in scenes}), len(set(map(SHOT, scenes))))
-    tests = _share_out(scenes, PLACE, dict.fromkeys(range(folds), 1), spare=2)  # one to train, one to validate
-    splits = []
-    for test in tests.values():
-        tested = {scene.place for scene in test}
+    told = f"{folds} folds need videos of {enough} places, and there are {places}; give more, or use 1 fold"
+    require(places >= enough, told)
+    splits, how = [], split_scenes(scenes)[1]
+    for test in _share_out(scenes, PLACE, dict.fromkeys(range(folds), 1), spare=2).values():
+        tested = set(map(PLACE, test))
         rest = [scene for scene in scenes if scene.place not in tested]
         splits.append((_share_out(rest, PLACE, {"train": 0.8, "validation": 0.2}) | {"test": test}, how))
     return splits
@@ -181,9 +161,8 @@ def fold_scenes(scenes, folds):
 def windows(scenes, T=2):
     """Scenes -> frames (N, 32, 32, 3) uint8, and windows (P, T): indices of T of them, one step apart, in one scene.
 
-    T = 2 gives pairs, T = 3 triplets. Frames that were left out make no pair longer. ValueError if T < 2.
+    T = 2 gives pairs, T = 3 triplets. Frames that were left out make no pair longer.
     """
-    require(T >= 2, f"a window has 2 frames or more, not {T}")
     found, before = [], 0
     for scene in scenes:
         wanted = scene.times[:, None] + scene.step * np.arange(T)

@@ -4,8 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from slowae.checks import require
-
 BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
 # Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
 # exceeds the sum of its two neighbours by CUT_RATIO.
@@ -22,26 +20,21 @@ def find_cuts(frames):
     return 1 + np.flatnonzero((change > CUT) | ((change > CUT_RELATIVE) & relative))
 
 
-def _unlike(before, last, first, after):
-    """Do `last` and `first`, on both sides of a blank stretch, differ by more than the film moves in that time?
-
-    `before` and `after` are as far from them again. The cut rule decides; in a fade, where it sees dark frames only,
-    the correlation does, which brightness and contrast do not change.
-    """
-    frames = [before, last, first, after]
-    apart = 1 - np.corrcoef([frame.ravel() for frame in frames])
-    return 2 in find_cuts(frames) or apart[1, 2] > max(UNLIKE, apart[0, 1] + apart[2, 3])
-
-
 def _cut_across(frames, shown, edge, step):
-    """Is there a cut between the frames shown[edge - 1] and shown[edge]? They are compared, and those one step away."""
+    """Is there a cut across the blank stretch between the frames shown[edge - 1] and shown[edge]?
+
+    These are compared with two as far from them again, and then so are the frames one step away. The cut rule decides;
+    in a fade, where it sees dark frames only, the correlation does, which brightness and contrast do not change.
+    """
     for away in (0, step):
         last, first = shown[max(0, edge - 1 - away)], shown[min(len(shown) - 1, edge + away)]
         gap = first - last
         if away and not shown[0] <= last - gap < first + gap <= shown[-1]:
             continue  # nothing tells how fast the film moves
-        before, after = np.searchsorted(shown, [last - gap, first + gap]).clip(max=len(shown) - 1)
-        if _unlike(frames[shown[before]], frames[last], frames[first], frames[shown[after]]):
+        before, after = shown[np.searchsorted(shown, [last - gap, first + gap]).clip(max=len(shown) - 1)]
+        four = frames[[before, last, first, after]]
+        apart = 1 - np.corrcoef(four.reshape(4, -1))
+        if 2 in find_cuts(four) or apart[1, 2] > max(UNLIKE, apart[0, 1] + apart[2, 3]):
             return True
     return False
 
@@ -63,5 +56,4 @@ def find_shots(frames, blank, step):
 
 def native_step(rate, fps):
     """Native frames that make one step of about 1 / `fps` s: one at least."""
-    require(rate > 0 and fps > 0, f"frames a second must be numbers above 0, not {rate} and {fps}")
-    return max(1, round(min(rate / fps, 1e9)))
+    return max(1, round(rate / fps))

