@@ -45,8 +45,9 @@ def test_exact_repeats_are_dropped_and_returns_kept(tmp_path):
     np.testing.assert_array_equal(got, [a, b, a, c])
 
 
-@pytest.mark.parametrize(("a", "b", "c", "d"), [(1, 0, 0, 1), (-1, 0, 0, -1), (0, 1, -1, 0), (0, -1, 1, 0)])
-def test_a_film_is_turned_as_it_says(tmp_path, a, b, c, d):
+@pytest.mark.parametrize("a, b, c, d", [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
+                         + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)])  # fmt: skip
+def test_a_film_is_turned_and_mirrored_as_it_says(tmp_path, a, b, c, d):
     frames = np.zeros((3, 64, 96, 3), np.uint8)
     frames[:, :32, :48, 0], frames[:, :32, 48:, 1] = 250, 250  # red and green above, black and black below
     path = write_film(tmp_path / "phone.mp4", frames, 12, "libx264", "yuv444p")
@@ -100,7 +101,7 @@ def test_want_of_memory_or_threads_ends_the_run_and_is_not_called_damage(tmp_pat
     def refuse(*_, **__):
         raise av.error.classes[number](number, os.strerror(number), "avcodec_open2()")
 
-    frame = SimpleNamespace(width=64, height=64, rotation=0, reformat=refuse)
+    frame = SimpleNamespace(width=64, height=64, side_data={}, reformat=refuse)
     packet = SimpleNamespace(decode=refuse if when == "decode" else lambda: [frame])
     stream = SimpleNamespace(disposition=Disposition(0), codec_context=True, width=64, height=64, average_rate=12)
     container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda _: iter([packet]))

@@ -40,12 +40,30 @@ def _opened(path):
         raise ValueError(f"{path} cannot be read as video ({error.strerror}); {remedy}") from error
 
 
+def _turning(frame):
+    """A frame -> image -> the image turned and mirrored as the display matrix says: x' = a x + c y, y' = b x + d y."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # there is side data of a kind that PyAV does not know
+        return lambda image: np.rot90(image, frame.rotation // 90)
+    if matrix is None:
+        return lambda image: image
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    down, across, swapped = (b, c, True) if abs(b) > abs(a) else (d, a, False)
+
+    def upright(image):
+        image = image.swapaxes(0, 1) if swapped else image
+        return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+    return upright
+
+
 def _timed_frames(path, height, width, pixels):
     """Yield (frame, its time in seconds or None, native frames a second); see decode."""
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
-        packets, count, faults, turns = container.demux(stream), 0, 0, 0
+        packets, count, faults, upright = container.demux(stream), 0, 0, None
         while True:
             try:
                 if (packet := next(packets, None)) is None:  # also after an error of the container, which ends it
@@ -61,9 +79,10 @@ def _timed_frames(path, height, width, pixels):
                 fits = not height or (frame.height >= height and frame.width >= width)
                 sizes = f"{frame.width} x {frame.height} pixels, smaller than the {width} x {height} needed"
                 require(fits, f"{path} is {sizes}; use a larger video or fewer --tiles")
-                turns = turns if count else round(frame.rotation / 90)  # the first tells; against the clock
+                # The first frame tells: a frame that was asked for its side data stays in memory for a while.
+                upright = upright or _turning(frame)
                 image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
-                yield np.rot90(image, turns), frame.time, rate
+                yield upright(image), frame.time, rate
                 count += 1
         require(faults <= count, f"{path} is damaged: {faults} packets cannot be decoded; remove it or convert it")
         if faults:
@@ -161,6 +180,7 @@ def load_scenes(paths, fps=6.0, tiles=1):
 
     tiles: windows a side of every film; None: as choose_tiles says.
     """
+    require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     chosen = dict(zip(map(Path, paths), [tiles] * len(paths) if tiles else choose_tiles(paths), strict=True))
 
     def read(path, name):
