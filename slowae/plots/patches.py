@@ -23,20 +23,19 @@ def measures(units, coherences, side, groups=None):
     left.set(ylabel="spread within groups /\nrandom regrouping", title="do pooled units belong together?")
     left.margins(y=0.12)
     for i, (name, found) in enumerate(units.items()):
-        group = groups[name] if groups else 4
-        edges = np.linspace(0, side**2, 33)
+        group = (groups or {}).get(name, 4)
         lines = {"histtype": "step", "linewidth": 1.6, "color": COLOURS[i], "density": True}
-        middle.hist(found["area"], edges, label=f"{name}: mean {found['area'].mean():.0f}", **lines)
+        mean = f"{name}: mean {found['area'].mean():.0f}"
+        middle.hist(found["area"], np.linspace(0, side**2, 33), label=mean, **lines)
         phase = np.where(found["blob"], np.nan, found["phase"]).reshape(-1, group)
         apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(group, 1)]
         apart = np.abs((apart + 180) % 360 - 180)
         right.hist(apart[np.isfinite(apart)], np.arange(0, 181, 10), label=name, **lines)
-    middle.set(
-        xlabel=f"effective area, pixels (whole patch: {side**2})", ylabel="density", title="how local is a unit?"
-    )
-    right.set(xlabel="phase between two units of a group, degrees", ylabel="density", xticks=np.arange(0, 181, 45))
-    right.set_title("quadrature, not copies")
+    middle.set(xlabel=f"effective area, pixels (whole patch: {side**2})", title="how local is a unit?")
+    right.set(xlabel="phase between two units of a group, degrees", title="quadrature, not copies")
+    right.set_xticks(np.arange(0, 181, 45))
     for axes in (middle, right):
+        axes.set_ylabel("density")
         axes.legend(fontsize=8)
     return figure
 
