@@ -68,14 +68,9 @@ def coherence(units, rng, group=4, draws=200):
     holds both sines and cosines has. ValueError if no group holds two waves.
     """
     orientation, phase = (np.where(units["blob"], np.nan, units[name]) for name in ("orientation", "phase"))
-    quantities = {
-        "frequency": (units["frequency"], None),
-        "orientation": (orientation, np.pi),
-        "phase": (phase, 2 * np.pi),
-        "quadrature": (phase, np.pi),
-    }
+    quantities = ("orientation", orientation, np.pi), ("phase", phase, 2 * np.pi), ("quadrature", phase, np.pi)
     results = {}
-    for name, (values, period) in quantities.items():
+    for name, values, period in (("frequency", units["frequency"], None), *quantities):
         spreads = []
         for some in [values, *(rng.permutation(values) for _ in range(draws))]:
             each = circular_spread(some, period, group) if period else some.reshape(-1, group).std(1)

@@ -38,9 +38,8 @@ class Settings:
 
 
 def add_arguments(parser):
-    add_options(
-        parser, "video seed pairs filters steps batch rate bias-rate beta alpha beta-sparse epsilon", Settings()
-    )
+    add_options(parser, "video seed pairs epsilon filters steps batch rate", Settings())
+    add_options(parser, "bias-rate alpha beta beta-sparse", Settings())
 
 
 def run(args):
@@ -67,17 +66,13 @@ def run(args):
         facts = {"runs": results, "area_ratio": ratio, "last": last, "data": data, "settings": asdict(settings)}
         files.write_json(out / "results.json", facts | report.about(begun))
         say("", patch_banks.text(results), "", f"effective area, alpha > 0 over alpha = 0: {ratio:.2f}")
-        draw(out, banks, units, results, settings)
-        free_bias = patch_banks.mosaic(patch_banks.of_eq2(learned["free_bias"], tested, configs["alpha0"]))
-        draw_degeneracies(out, run.histories, free_bias, settings)
+        banks["free_bias"] = patch_banks.of_eq2(learned["free_bias"], tested, configs["alpha0"])
+        draw(out, banks, units, results, run.histories, settings)
     say(f"dictionaries, measures and pictures are in {out}; {time.perf_counter() - begun:.0f} s")
 
 
 def load(paths, settings):
-    """Videos -> pairs of patches, split by video or by shot, whitened by the training ones, on the device.
-
-    -> x (2, P, D) to learn from; those watched and those tested (2N, D); the whitening; facts (JSON).
-    """
+    """Videos -> pairs on the device, x (2, P, D), watched and tested (2N, D); the whitening of x; facts (JSON)."""
     shots = film_patches.load_pairs(paths, settings.pairs, np.random.default_rng(settings.seed))
     parts, how = scenes.split_scenes(shots)
     sizes = {name: sum(len(scene.frames) for scene in part) for name, part in parts.items()}
@@ -107,7 +102,7 @@ def learn_all(x, watched, settings, run):
 
 
 def learn(name, config, start, data, run, free=None):
-    """Train Eq. 2 from the parameters `start`, with parameter `free` not projected -> params, run.histories[name].
+    """Train Eq. 2 from the parameters `start`, with parameter `free` not projected -> params.
 
     data: x (2, P, D) to learn from, watched (2N, D).
     """
@@ -135,8 +130,8 @@ def project_except(name):
     return project
 
 
-def draw(out, banks, units, results, settings):
-    """Figure 2, the other banks, and the measures."""
+def draw(out, banks, units, results, histories, settings):
+    """Figure 2, the other banks, the measures; and Eq. 2 without one of its projections, beside the run with both."""
     mosaics, titles = {name: patch_banks.mosaic(bank) for name, bank in banks.items()}, patch_banks.TITLES
     without, sparse = "(a) without sparsity, alpha = 0", f"(b) with sparsity, alpha = {settings.alpha:g}"
     plots.draw(out / "figure2.png", plots.filters, {without: mosaics["alpha0"], sparse: mosaics["sparse"]})
@@ -144,25 +139,20 @@ def draw(out, banks, units, results, settings):
     plots.draw(out / "rivals.png", plots.filters, others)  # of a block of pairs, each row is one
     looks = {titles[name]: look for name, look in units.items()}
     coherences = {titles[name]: numbers["coherence"] for name, numbers in results.items()}
-    groups = {titles[name]: bank.group for name, bank in banks.items()}
+    groups = {titles[name]: banks[name].group for name in units}
     plots.draw(out / "measures.png", plots_patches.measures, looks, coherences, film_patches.SIDE, groups)
-
-
-def draw_degeneracies(out, histories, free_bias, settings):
-    """Eq. 2 without one of its projections: histories of all four runs, and the atoms with free biases."""
-    error = {"reconstruction": "error / variance"}
     plots.draw(
         out / "free_norm.png",
         plots_patches.degeneracy,
         {"unit-norm atoms": histories["sparse"], "free atoms": histories["free_norm"]},
-        {"loss": "loss of Eq. 2", "sparsity": "mean h", **error},
+        {"loss": "loss of Eq. 2", "sparsity": "mean h", "reconstruction": "error / variance"},
         f"Without the unit-norm projection (alpha = {settings.alpha:g})",
     )
     plots.draw(
         out / "free_bias.png",
         plots_patches.degeneracy,
         {"bias <= 0": histories["alpha0"], "free bias": histories["free_bias"]},
-        {"active": "share of h > 0", "slowness": "mean |z - z'| / mean z", **error},
+        {"active": "share of h > 0", "slowness": "mean |z - z'| / mean z", "reconstruction": "error / variance"},
         "With free biases (alpha = 0)",
-        {"atoms, free bias": free_bias},
+        {"atoms, free bias": mosaics["free_bias"]},
     )
