@@ -248,7 +248,6 @@ def main(argv=None):
             files.write_json(args.out / "bench.json", report)
     except (RuntimeError, OSError) as error:
         parser.exit(2, f"bench: {error}\n")
-    print(f"shares, ratios and times are in {args.out / 'bench.json'}")
 
 
 if __name__ == "__main__":

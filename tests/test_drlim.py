@@ -155,9 +155,9 @@ def test_the_coarse_plane_unrolls(rendered):
     everything, angles = np.ones(len(views), bool), np.column_stack([yaw, roll])
     x = to_device(normalise(views, everything))
     config = Config(hidden=50, near=50, far=10, steps=200)  # coarse steps pull harder: more far pairs
-    params, history = train_embedding(x, plane.neighbours(10), config, 0, np.arange(len(views)))
+    params, history = train_embedding(x, plane.neighbours(10), config, 0, np.arange(40, 60))
     z = to_host(embed(to_device(params), x))
-    np.testing.assert_allclose(history[-1]["z"], z, atol=1e-4)
+    np.testing.assert_allclose(history[-1]["z"], z[40:60], atol=1e-4)
     start = to_host(embed(to_device(init_params(np.random.default_rng(0), 9216, 50)), x))
     before, after = (plane_measures.linear_map(codes, angles, everything, everything)[0].min() for codes in (start, z))
     assert before < 0.5 and after > 0.9
