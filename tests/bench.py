@@ -240,7 +240,7 @@ def main(argv=None):
             require_agreement(contenders)
             row = report["seconds"][name] = measure(contenders, args.repeats, name)
             for who, seconds in row.items():
-                print(f"{name:<22}{who:<46}", *(f"{key} {1e3 * value:.1f}" for key, value in seconds.items()), "ms")
+                print(f"{name:<22}{who:<50}", *(f"{key} {1e3 * value:.1f}" for key, value in seconds.items()), "ms")
             ours, *rivals = (seconds["median"] for seconds in row.values())
             report["share_of_sgemm"][name] = flops / ours / 1e9 / most
             if rivals:
