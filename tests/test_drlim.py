@@ -176,6 +176,11 @@ def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, mo
     assert {path.name for path in tmp_path.iterdir()} == pictures | {"embedding.npz", "results.json", "cache", ".lock"}
     with Image.open(tmp_path / "unrolling.gif") as film:
         assert film.n_frames == 4  # the start, and each step
+        frames = []
+        for place in (0, 3):
+            film.seek(place)
+            frames.append(np.array(film.convert("RGB"))[40:].astype(int))  # without the title
+        assert (np.abs(frames[0] - frames[1]).max(2) > 60).sum() > 36  # points moved; palettes differ by less
     first, results = written()
     assert {n: v.shape for n, v in first.items()} == dict(z_start=(36, 2), z_end=(36, 2), yaw=(36,), roll=(36,))
     training, _ = plane.split(np.random.default_rng(0), 15, 0.2)

@@ -138,7 +138,7 @@ def test_pairs_know_the_place_of_their_film(tmp_path):
 def test_one_video_does_not_rule_the_rest(tmp_path):
     rng = np.random.default_rng(0)
     paths = [write_film(tmp_path / "long.mkv", moving_film(rng, 80))]
-    paths += [write_film(tmp_path / f"{i}.mkv", moving_film(rng, 3)) for i in range(9)]
+    paths += [write_film(tmp_path / f"{i}.mkv", moving_film(rng, 3, 64, 64)) for i in range(9)]
     found = load_pairs(paths, 100, rng)
     assert sum(len(s.frames) for s in found if s.video == "long.mkv") <= film_patches.FAIR * 10
 

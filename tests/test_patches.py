@@ -90,9 +90,28 @@ def test_a_batch_is_pairs_and_biases_learn_slower(monkeypatch):
 
 def test_training_never_mixes_host_arrays_into_the_devices():
     with in_use():
-        params, _ = learn(steps=3, free="W_d")
-        assert type(params["W_d"]) is np.ndarray
+        params, _ = learn(steps=3, rate=1e-3, free="W_d")
+        assert type(params["W_d"]) is np.ndarray and np.abs((params["W_d"] ** 2).sum(0) - 1).max() > 1e-5
         assert type(patch_banks.of_eq2(params, to_device(X[0]), SPARSE).z) is np.ndarray
+
+
+def test_what_each_run_starts_from_and_leaves_free(monkeypatch):
+    calls = {}
+
+    def learn(name, config, start, data, run, free=None):
+        calls[name] = config, start, run.steps, run.bias_rate, free
+        return name
+
+    monkeypatch.setattr(command, "learn", learn)
+    settings = Settings(filters=16)
+    learned = command.learn_all(X, X[0], settings, Run(steps=10000, bias_rate=0.1))
+    dense, sparse = settings.configs.values()
+    drawn = calls["alpha0"][1]
+    assert list(learned) == list(calls) and dense.alpha == 0 < sparse.alpha and drawn["W_d"].shape == (SIDE**2, 16)
+    assert calls["alpha0"] == (dense, drawn, 10000, 0.01, None)
+    assert calls["sparse"] == (sparse, "alpha0", 10000, 0.1, None)
+    assert calls["free_norm"] == (sparse, "alpha0", 2500, 0.1, "W_d")
+    assert calls["free_bias"] == (dense, drawn, 2500, 0.1, "b_e")
 
 
 def test_whatever_a_history_depends_on_is_in_the_name_of_its_checkpoint(tmp_path):

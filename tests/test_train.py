@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -236,6 +237,20 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, handle
     assert_same_run(fit_equation_2(tmp_path), fit_equation_2())
     with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
         fit_equation_2(at=at, then=interrupt)
+
+
+def test_a_signal_after_the_last_step_stops_what_comes_after(handle):
+    handle(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 10 of 10"):
+        fit_bowl(steps=10, watch=lambda params: signal.raise_signal(signal.SIGINT) or {})
+
+
+def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=iter(range(99)).__next__))
+    with pytest.raises(MemoryError):
+        fit_equation_2(tmp_path, at=19, then=crash)
+    _, history = fit_equation_2(tmp_path)
+    assert history[-1]["seconds"] == 2 + 4  # saves, of which each asks the clock once
 
 
 @pytest.mark.parametrize("kind", KINDS)
