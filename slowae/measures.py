@@ -1,7 +1,7 @@
 """What filters look like and how slow their codes are: do pooled filters belong together?
 
-For Figure 2 a unit is taken as a wave under an envelope, read off its zero-padded spectrum rather than fitted: no fit
-can fail, and a unit that is noise gets numbers too, which scatter within its group and so count against it.
+For Figure 2 a unit is taken as a wave under an envelope, read off its zero-padded spectrum: no fit can fail, and noise
+gets numbers too, which scatter within its group and so count against it.
 """
 
 import numpy as np
@@ -22,8 +22,7 @@ def measure(W, group=4):
     frequency: of the spectrum's peak, cycles per pixel.
     orientation: of its wave vector, radians in [0, pi), from the x axis towards larger y; period pi.
     blob: the peak lies below half a cycle per patch, where orientation and phase mean nothing.
-    phase: at the patch's centre, radians, of the wave that the whole group shares (the peak of its summed power), so
-    that the phases of one group can be compared.
+    phase: at the patch's centre, radians, of the wave that the whole group shares, the peak of its summed power.
     area: (sum e)^2 / sum e^2 in pixels, e = squared modulus of the analytic signal (the spectrum's half plane about the
     peak): S^2 for a wave over the whole patch, 4 pi s^2 where e is a Gaussian of standard deviation s.
     centre: the mean place (y, x) under e, pixels.
@@ -34,11 +33,9 @@ def measure(W, group=4):
     f = np.fft.fftfreq(PADDED)
     y, x = _peak(power)
     frequency = np.hypot(f[y], f[x])
-
     side = f[y][:, None, None] * f[:, None] + f[x][:, None, None] * f
     e = np.abs(np.fft.ifft2(spectrum * (1 + np.sign(side)).astype(np.float32))[:, :S, :S]) ** 2
     total, places = e.sum((1, 2)), np.arange(S)
-
     shared_y, shared_x = (i.repeat(group) for i in _peak(power.reshape(-1, group, *power.shape[1:]).sum(1)))
     to_centre = np.exp(1j * np.pi * (f[shared_y] + f[shared_x]) * (S - 1))
     return {
@@ -49,11 +46,6 @@ def measure(W, group=4):
         "area": total**2 / (e * e).sum((1, 2)),
         "centre": np.stack([e.sum(2) @ places, e.sum(1) @ places], axis=1) / total[:, None],
     }
-
-
-def spread(values, group=4):
-    """Standard deviation of values (K,) within each group, (K / group,)."""
-    return values.reshape(-1, group).std(1)
 
 
 def circular_spread(angles, period, group=4):
@@ -73,38 +65,29 @@ def coherence(units, rng, group=4, draws=200):
 
     regrouped: within random groups of the same units, mean of `draws`. ratio: 0 for copies, 1 where groups mean
     nothing, above 1 where phases keep apart. quadrature: the spread of phases with period pi, which only a group that
-    holds both sines and cosines has: large in quadrature, 0 for a wave and its negative.
+    holds both sines and cosines has. ValueError if no group holds two waves.
     """
     orientation, phase = (np.where(units["blob"], np.nan, units[name]) for name in ("orientation", "phase"))
-    quantities = {
-        "frequency": (units["frequency"], None),
-        "orientation": (orientation, np.pi),
-        "phase": (phase, 2 * np.pi),
-        "quadrature": (phase, np.pi),
-    }
-
-    def mean_spread(values, period):
-        spreads = spread(values, group) if period is None else circular_spread(values, period, group)
-        waves = np.isfinite(spreads).any()
-        require(waves, "no group holds two waves to compare: train longer, or nearer the defaults")
-        return float(np.nanmean(spreads))
-
+    quantities = ("orientation", orientation, np.pi), ("phase", phase, 2 * np.pi), ("quadrature", phase, np.pi)
     results = {}
-    for name, (values, period) in quantities.items():
-        within = mean_spread(values, period)
-        regrouped = float(np.mean([mean_spread(rng.permutation(values), period) for _ in range(draws)]))
+    for name, values, period in (("frequency", units["frequency"], None), *quantities):
+        spreads = []
+        for some in [values, *(rng.permutation(values) for _ in range(draws))]:
+            each = circular_spread(some, period, group) if period else some.reshape(-1, group).std(1)
+            require(np.isfinite(each).any(), "no group holds two waves: train longer, or nearer the defaults")
+            spreads.append(np.nanmean(each))
+        within, regrouped = float(spreads[0]), float(np.mean(spreads[1:]))
         results[name] = {"within": within, "regrouped": regrouped, "ratio": within / regrouped if regrouped else 1.0}
     return results
 
 
 def filter_similarity(W):
     """W (F, F, C, K) -> (K, K): the cosine of each two filters after the best shift, colours together."""
-    shape = 2 * W.shape[0] - 1, 2 * W.shape[0] - 1
+    shape = 2 * len(W) - 1, 2 * len(W) - 1
     spectrum = np.fft.rfft2(W, shape, axes=(0, 1))
     cross = np.einsum("yxci,yxcj->yxij", spectrum, spectrum.conj())
     best = np.fft.irfft2(cross, shape, axes=(0, 1)).max((0, 1))
-    norm = np.sqrt(np.diag(best))
-    norm = norm + (norm == 0)
+    norm = np.sqrt(np.diag(best)).clip(np.finfo(best.dtype).tiny)
     return best / norm / norm[:, None]
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slowae import files, layers, measures, model
+from slowae import files, layers, measures, model, table
 from slowae.backend import to_device, to_host
 from slowae.data.film_patches import SIDE
 from slowae.methods import sfa, subspace, unitary
@@ -26,14 +26,12 @@ class Bank(NamedTuple):
 def slowest_first(W, group, z):
     """Filters, how many stand in a group, and the codes of pairs -> Bank."""
     order = np.argsort(measures.group_slowness(z), kind="stable")
-    ordered = W.reshape(len(W), -1, group)[:, order].reshape(W.shape)
-    return Bank(ordered, group, z[:, order])
+    return Bank(W.reshape(len(W), -1, group)[:, order].reshape(W.shape), group, z[:, order])
 
 
 def of_eq2(params, x, config):
     """The atoms of Eq. 2 and their codes of pairs x (2N, D) -> Bank."""
-    z = to_host(model.encode(to_device(params), x, config))
-    return slowest_first(params["W_d"], config.group, z)
+    return slowest_first(params["W_d"], config.group, to_host(model.encode(to_device(params), x, config)))
 
 
 def mosaic(bank):
@@ -44,15 +42,13 @@ def mosaic(bank):
 def learn(x, tested, run):
     """Whitened pairs x (2, P, D), tested ones (2N, D) -> {name: Bank}."""
     x, tested, P = to_host(x), to_host(tested), x.shape[1]
-    pairs = np.stack([np.arange(P), P + np.arange(P)], axis=1)
-    slow = sfa.learn(x.reshape(2 * P, -1), pairs, sfa.Config(features=SHOWN // GROUP))
+    slow = sfa.learn(x.reshape(2 * P, -1), np.arange(2 * P).reshape(2, P).T, sfa.Config(features=SHOWN // GROUP))
     banks = {"sfa": Bank(sfa.filters(slow, GROUP), GROUP, sfa.features(slow, tested))}
     for name, method in (("subspace", subspace), ("unitary", unitary)):
         config = method.Config()
         key = {"config": asdict(config), "x": files.checksum(x), "filters": SHOWN}
         W = method.learn(x, SHOWN, config, run.named(name, key))
-        z, _ = layers.l2_pool_forward(tested @ W, config.group)
-        banks[name] = slowest_first(W, config.group, z)
+        banks[name] = slowest_first(W, config.group, layers.l2_pool_forward(tested @ W, config.group)[0])
     return banks
 
 
@@ -69,22 +65,12 @@ def judge(bank, seed):
 
 def text(results):
     """{name: numbers of `judge`, and for Eq. 2 a "test" of model.statistics} -> a table with a column for each."""
-
-    def line(title, values):
-        return f"{title:<34}" + "".join(f"{value:>12.3f}" for value in values)
-
-    lines = [f"{'':<34}" + "".join(f"{TITLES[name]:>12}" for name in results)]
-    for quantity in results["alpha0"]["coherence"]:
-        ratios = [numbers["coherence"][quantity]["ratio"] for numbers in results.values()]
-        lines.append(line(f"{quantity}, within / regrouped", ratios))
-    lines.append(line("effective area, pixels", [numbers["area"] for numbers in results.values()]))
-    lines.append(line("slowness, <(z - z')^2> / var z", [numbers["delta"] for numbers in results.values()]))
-    of_eq2 = {
-        "slowness": "slowness, mean |z - z'| / mean z",
-        "reconstruction": "reconstruction, error / variance",
-        "active": "active",
-        "dead": "dead units",
-    }
-    for name, title in of_eq2.items():
-        lines.append(line(title, [results["alpha0"]["test"][name], results["sparse"]["test"][name]]))
-    return "\n".join(lines)
+    watched = {"slowness": "mean change / mean z", "reconstruction": "error / variance", "active": "active units",
+               "dead": "dead units"}  # fmt: skip
+    looks = [f"{quantity}, within / regrouped" for quantity in results["alpha0"]["coherence"]]
+    columns = [["", *looks, "effective area, pixels", "slowness, <(z - z')^2> / var z", *watched.values()]]
+    for name, numbers in results.items():
+        values = [found["ratio"] for found in numbers["coherence"].values()] + [numbers["area"], numbers["delta"]]
+        values += [numbers.get("test", {}).get(key) for key in watched]
+        columns.append([TITLES[name], *map(table.number, values)])
+    return table.markdown(columns)

@@ -2,15 +2,13 @@
 
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from slowae import files, model, optim, patch_banks, plots
-from slowae.backend import chosen, to_device, to_host
+from slowae import files, model, optim, patch_banks, plots, report
+from slowae.backend import to_device, to_host
 from slowae.commands import add_options, said, say
 from slowae.data import film_patches, patches, scenes, sources, whitening
-from slowae.environment import machine, peak_mb, versions
 from slowae.methods import Run
 from slowae.plots import patches as plots_patches
 
@@ -33,70 +31,48 @@ class Settings:
     seed: int = 0
 
     @property
-    def dense(self):
-        return model.Config(0.0, self.beta, patch_banks.GROUP, size=1, filters=self.filters)
-
-    @property
-    def sparse(self):
-        return replace(self.dense, alpha=self.alpha, beta=self.beta_sparse)
-
-
-class Films(NamedTuple):
-    """Whitened pairs of patches on the device: x (2, P, D) to learn from, watched and tested (2N, D); facts: JSON."""
-
-    x: np.ndarray
-    watched: np.ndarray
-    tested: np.ndarray
-    whiten: whitening.Whitening
-    facts: dict
+    def configs(self):
+        """Of Eq. 2, without and with sparsity."""
+        dense = model.Config(0.0, self.beta, patch_banks.GROUP, size=1, filters=self.filters)
+        return {"alpha0": dense, "sparse": replace(dense, alpha=self.alpha, beta=self.beta_sparse)}
 
 
 def add_arguments(parser):
-    names = "video seed pairs filters steps batch rate bias-rate beta alpha beta-sparse epsilon"
-    add_options(parser, names, Settings())
+    add_options(parser, "video seed pairs epsilon filters steps batch rate", Settings())
+    add_options(parser, "bias-rate alpha beta beta-sparse", Settings())
 
 
 def run(args):
     settings, paths = said(args, Settings()), sources.find_videos(getattr(args, "video", None))
-    begun = time.perf_counter()
-    with files.claim(args.out):
-        films = load(paths, settings)
+    configs, out, begun = settings.configs, args.out, time.perf_counter()
+    with files.claim(out):
+        x, watched, tested, whiten, data = load(paths, settings)
         shared = {name: getattr(settings, name) for name in ("steps", "batch", "rate", "bias_rate", "seed")}
-        run = Run(**shared, optimizer="sgd", out=args.out / "cache", resume=args.resume)
-        learned = learn_all(films, settings, run)
-        banks = {
-            "alpha0": patch_banks.of_eq2(learned["alpha0"], films.tested, settings.dense),
-            "sparse": patch_banks.of_eq2(learned["sparse"], films.tested, settings.sparse),
-            **patch_banks.learn(films.x, films.tested, run),
-        }
+        run = Run(**shared, optimizer="sgd", out=out / "cache", resume=args.resume)
+        learned = learn_all(x, watched, settings, run)
+        banks = {name: patch_banks.of_eq2(learned[name], tested, config) for name, config in configs.items()}
+        banks |= patch_banks.learn(x, tested, run)
         units, results = {}, {}
         for name, bank in banks.items():
             units[name], results[name] = patch_banks.judge(bank, settings.seed)
-        for name, config in (("alpha0", settings.dense), ("sparse", settings.sparse)):
-            results[name]["test"] = model.statistics(to_device(learned[name]), films.tested, config)
-        facts = {
-            "runs": results,
-            "area_ratio": results["sparse"]["area"] / results["alpha0"]["area"],
-            "last": {name: run.histories[name][-1] for name in learned},
-            "data": films.facts,
-            "settings": asdict(settings),
-            "backend": chosen(),
-            "versions": versions(),
-            "machine": machine(),
-            "seconds": round(time.perf_counter() - begun, 1),
-            "peak_mb": peak_mb(),
-        }
-        write_arrays(args.out / "dictionary.npz", learned, banks, films.whiten)
-        files.write_json(args.out / "results.json", facts)
-        say("", patch_banks.text(results), f"effective area, alpha > 0 over alpha = 0: {facts['area_ratio']:.2f}")
-        draw(args.out, banks, units, results, settings)
-        free = patch_banks.of_eq2(learned["free_bias"], films.tested, settings.dense)
-        draw_degeneracies(args.out, run.histories, free, settings)
-    say(f"dictionaries, measures and pictures are in {args.out}; {time.perf_counter() - begun:.0f} s")
+        for name, config in configs.items():
+            results[name]["test"] = model.statistics(to_device(learned[name]), tested, config)
+        arrays = learned["alpha0"] | {f"{name}_sparse": value for name, value in learned["sparse"].items()}
+        arrays |= {f"W_{name}": banks[name].W for name in patch_banks.OTHERS}
+        arrays |= {"mean": whiten.mean, "matrix": whiten.matrix, "epsilon": np.array(whiten.epsilon)}
+        files.write_arrays(out / "dictionary.npz", arrays)
+        ratio = results["sparse"]["area"] / results["alpha0"]["area"]
+        last = {name: run.histories[name][-1] for name in learned}
+        facts = {"runs": results, "area_ratio": ratio, "last": last, "data": data, "settings": asdict(settings)}
+        files.write_json(out / "results.json", facts | report.about(begun))
+        say("", patch_banks.text(results), "", f"effective area, alpha > 0 over alpha = 0: {ratio:.2f}")
+        banks["free_bias"] = patch_banks.of_eq2(learned["free_bias"], tested, configs["alpha0"])
+        draw(out, banks, units, results, run.histories, settings)
+    say(f"dictionaries, measures and pictures are in {out}; {time.perf_counter() - begun:.0f} s")
 
 
 def load(paths, settings):
-    """Videos -> Films, split by video or by shot; whitened by the training patches."""
+    """Videos -> pairs on the device, x (2, P, D), watched and tested (2N, D); the whitening of x; facts (JSON)."""
     shots = film_patches.load_pairs(paths, settings.pairs, np.random.default_rng(settings.seed))
     parts, how = scenes.split_scenes(shots)
     sizes = {name: sum(len(scene.frames) for scene in part) for name, part in parts.items()}
@@ -107,33 +83,38 @@ def load(paths, settings):
     x, watched, tested = (to_device(patches.prepare(parts[part], whiten)) for part in ("train", "validation", "test"))
     watched = watched[:, :: max(1, watched.shape[1] // 1000)]
     facts = {"videos": sorted({scene.video for scene in shots}), "split": how._asdict(), "pairs": sizes}
-    return Films(x, watched.reshape(-1, x.shape[2]), tested.reshape(-1, x.shape[2]), whiten, facts)
+    return x, watched.reshape(-1, x.shape[2]), tested.reshape(-1, x.shape[2]), whiten, facts
 
 
-def learn_all(films, settings, run):
+def learn_all(x, watched, settings, run):
     """Both runs of Figure 2 and the two degeneracies -> {name: params}; their histories are in run.histories."""
-    drawn = model.init_params(np.random.default_rng(settings.seed), (films.x.shape[2], settings.filters))
-    slow_biases, short = replace(run, bias_rate=settings.bias_rate_dense), max(1, settings.steps // 4)
-    dense = learn("alpha0", settings.dense, drawn, films, slow_biases)
+    drawn = model.init_params(np.random.default_rng(settings.seed), (x.shape[2], settings.filters))
+    dense, sparse = settings.configs.values()
+    slow_biases, short = replace(run, bias_rate=settings.bias_rate_dense), replace(run, steps=max(1, run.steps // 4))
+    start = learn("alpha0", dense, drawn, (x, watched), slow_biases)
     return {
-        "alpha0": dense,
+        "alpha0": start,
         # Sparsity comes last: from a random start it silences units before slowness has made groups of them alike.
-        "sparse": learn("sparse", settings.sparse, dense, films, run),
-        "free_norm": learn("free_norm", settings.sparse, dense, films, replace(run, steps=short), free="W_d"),
-        "free_bias": learn("free_bias", settings.dense, drawn, films, replace(run, steps=short), free="b_e"),
+        "sparse": learn("sparse", sparse, start, (x, watched), run),
+        "free_norm": learn("free_norm", sparse, start, (x, watched), short, free="W_d"),
+        "free_bias": learn("free_bias", dense, drawn, (x, watched), short, free="b_e"),
     }
 
 
-def learn(name, config, start, films, run, free=None):
-    """Train Eq. 2 from the parameters `start`, with parameter `free` not projected -> params, run.histories[name]."""
-    data = {"x": to_host(films.x), "watched": to_host(films.watched)}
-    run = run.named(name, {"config": asdict(config), "start": files.checksum(start), "data": files.checksum(data)})
+def learn(name, config, start, data, run, free=None):
+    """Train Eq. 2 from the parameters `start`, with parameter `free` not projected -> params.
+
+    data: x (2, P, D) to learn from, watched (2N, D).
+    """
+    x, watched = data
+    seen = files.checksum({"x": to_host(x), "watched": to_host(watched)})
+    run = run.named(name, {"config": asdict(config), "start": files.checksum(start), "data": seen})
     return run.train(
         lambda params, batch, done: model.loss_and_gradients(params, batch, config),
         lambda rng: start,
-        patches.batches(films.x, run.batch),
+        patches.batches(x, run.batch),
         project=project_except(free) if free else optim.project,
-        watch=lambda params: model.statistics(params, films.watched, config),
+        watch=lambda params: model.statistics(params, watched, config),
         every=max(10, run.steps // 60),
     )
 
@@ -149,34 +130,17 @@ def project_except(name):
     return project
 
 
-def write_arrays(path, learned, banks, whiten):
-    """What was learned -> an .npz: W_e, b_e, W_d; those with sparsity; W_... of the others; the whitening."""
-    arrays = dict(learned["alpha0"])
-    arrays |= {f"{name}_sparse": value for name, value in learned["sparse"].items()}
-    arrays |= {f"W_{name}": banks[name].W for name in patch_banks.OTHERS}
-    arrays |= {"mean": whiten.mean, "matrix": whiten.matrix, "epsilon": np.array(whiten.epsilon)}
-    files.write_arrays(path, arrays)
-
-
-def draw(out, banks, units, results, settings):
-    """Figure 2, the other banks, and the measures."""
-    mosaics = {name: patch_banks.mosaic(bank) for name, bank in banks.items()}
-    two = {
-        "(a) without sparsity, alpha = 0": mosaics["alpha0"],
-        f"(b) with sparsity, alpha = {settings.alpha:g}": mosaics["sparse"],
-    }
-    plots.draw(out / "figure2.png", plots.filters, two)
+def draw(out, banks, units, results, histories, settings):
+    """Figure 2, the other banks, the measures; and Eq. 2 without one of its projections, beside the run with both."""
+    mosaics, titles = {name: patch_banks.mosaic(bank) for name, bank in banks.items()}, patch_banks.TITLES
+    without, sparse = "(a) without sparsity, alpha = 0", f"(b) with sparsity, alpha = {settings.alpha:g}"
+    plots.draw(out / "figure2.png", plots.filters, {without: mosaics["alpha0"], sparse: mosaics["sparse"]})
     others = {title: mosaics[name] for name, title in patch_banks.OTHERS.items()}
     plots.draw(out / "rivals.png", plots.filters, others)  # of a block of pairs, each row is one
-    titles = patch_banks.TITLES
     looks = {titles[name]: look for name, look in units.items()}
     coherences = {titles[name]: numbers["coherence"] for name, numbers in results.items()}
-    groups = {titles[name]: bank.group for name, bank in banks.items()}
+    groups = {titles[name]: banks[name].group for name in units}
     plots.draw(out / "measures.png", plots_patches.measures, looks, coherences, film_patches.SIDE, groups)
-
-
-def draw_degeneracies(out, histories, free_bias, settings):
-    """Eq. 2 without one of its projections: histories of all four runs, and the bank with free biases."""
     plots.draw(
         out / "free_norm.png",
         plots_patches.degeneracy,
@@ -190,5 +154,5 @@ def draw_degeneracies(out, histories, free_bias, settings):
         {"bias <= 0": histories["alpha0"], "free bias": histories["free_bias"]},
         {"active": "share of h > 0", "slowness": "mean |z - z'| / mean z", "reconstruction": "error / variance"},
         "With free biases (alpha = 0)",
-        {"atoms, free bias": patch_banks.mosaic(free_bias)},
+        {"atoms, free bias": mosaics["free_bias"]},
     )

@@ -6,16 +6,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from slowae import files, plane_measures, plots
-from slowae.backend import chosen, to_device, to_host
+from slowae import files, plane_measures, plots, report
+from slowae.backend import to_device, to_host
 from slowae.checkpoints import Checkpoint
 from slowae.commands import add_options, said, say
 from slowae.data import plane
-from slowae.environment import machine, peak_mb, versions
 from slowae.methods.drlim import Config, embed, init_params, normalise, train_embedding
 from slowae.plots import plane as plots_plane
-
-SNAPSHOTS = 40  # of the unrolling
 
 
 @dataclass(frozen=True)
@@ -31,41 +28,32 @@ class Settings:
 def add_arguments(parser):
     add_options(parser, "seed step held-out patch", Settings())
     add_options(parser, "hidden margin near far steps rate", Config())
-    parser.add_argument(
-        "--squared", action="store_true", default=argparse.SUPPRESS, help="Hadsell's squared form of Eq. 1"
-    )
+    words = "Hadsell's squared form of Eq. 1"
+    parser.add_argument("--squared", action="store_true", default=argparse.SUPPRESS, help=words)
 
 
 def run(args):
-    settings, config = said(args, Settings()), said(args, Config())
-    begun, rng = time.perf_counter(), np.random.default_rng(settings.seed)
+    settings, config, begun = said(args, Settings()), said(args, Config()), time.perf_counter()
+    rng = np.random.default_rng(settings.seed)
     training, neighbours = plane.split(rng, settings.step, settings.held_out, settings.patch)
     with files.claim(args.out):
         views, yaw, roll = plane.load(settings.step)
         angles = np.column_stack([yaw, roll])
         some = np.flatnonzero((angles % (3 * settings.step) == 0).all(1))  # views that the unrolling shows
-        x = to_device(normalise(views, training))
+        x = normalise(views, training)
         start = init_params(np.random.default_rng(settings.seed), x.shape[1], config.hidden)
-        end, history = learn(x, neighbours, some, config, settings.seed, args)
+        depends = {"config": asdict(config), "x": files.checksum(x), "pairs": files.checksum(neighbours)}
+        place, x = Checkpoint(args.out / "cache", "plane", depends, args.resume), to_device(x)
+        end, history = train_embedding(x, neighbours, config, settings.seed, some, place)
         z = {when: to_host(embed(to_device(params), x)) for when, params in (("start", start), ("end", end))}
         scores = {when: plane_measures.judge(codes, angles, training) for when, codes in z.items()}
 
-        files.write_arrays(
-            args.out / "embedding.npz", {"z_start": z["start"], "z_end": z["end"], "yaw": yaw, "roll": roll}
-        )
+        arrays = {f"z_{when}": codes for when, codes in z.items()} | {"yaw": yaw, "roll": roll}
+        files.write_arrays(args.out / "embedding.npz", arrays)
         snapshots = np.array([z["start"][some], *(row.pop("z") for row in history)])
-        facts = {
-            **scores,
-            "last": history[-1],
-            "data": {"views": len(views), "training": int(training.sum())},
-            "settings": asdict(settings) | asdict(config),
-            "backend": chosen(),
-            "versions": versions(),
-            "machine": machine(),
-            "seconds": round(time.perf_counter() - begun, 1),
-            "peak_mb": peak_mb(),
-        }
-        files.write_json(args.out / "results.json", facts)
+        data = {"views": len(views), "training": int(training.sum())}
+        facts = {"last": history[-1], "data": data, "settings": asdict(settings) | asdict(config)}
+        files.write_json(args.out / "results.json", scores | facts | report.about(begun))
         say(text(scores))
 
         shown = [0, len(views) // 2 + len(np.unique(roll)) // 2, len(views) - 1]
@@ -74,20 +62,6 @@ def run(args):
         steps = [0, *(row["step"] for row in history)]
         plots.draw(args.out / "unrolling.gif", plots_plane.Unrolling, snapshots, steps, angles[some])
     say(f"figures, embedding.npz and results.json are in {args.out}; {time.perf_counter() - begun:.0f} s")
-
-
-def learn(x, neighbours, some, config, seed, args):
-    """Train on the views x (N, D) -> params, history with z of the views `some` in each row; kept in OUT/cache."""
-
-    def watch(params):
-        # In the history, so that a killed run's pictures are whole; a ten-thousandth of m is finer than a pixel.
-        return {"z": to_host(embed(params, x[to_device(some)])).round(4).tolist()}
-
-    depends = {"config": asdict(config), "shown": len(some)}
-    depends |= {"x": files.checksum(to_host(x)), "pairs": files.checksum(neighbours)}
-    place = Checkpoint(args.out / "cache", "plane", depends, args.resume)
-    every = max(1, config.steps // SNAPSHOTS)
-    return train_embedding(x, neighbours, config, seed, every=every, watch=watch, checkpoint=place)
 
 
 def text(scores):

@@ -1,7 +1,6 @@
 """Eq. 1's network G_W: x -> z in two dimensions, which learns from the pairs of views that follow in time, no more.
 
-The Siamese copies share the batch axis. A batch's far pairs are drawn among the frames of its near pairs, so
-each frame is encoded once, however many pairs it stands in.
+A batch's far pairs are drawn among the frames of its near pairs, so each frame is encoded once.
 """
 
 from dataclasses import dataclass
@@ -9,19 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from slowae import losses, train
-from slowae.backend import array_module, to_device
+from slowae.backend import array_module, to_device, to_host
 from slowae.layers import linear_backward, linear_forward, relu_backward, relu_forward
+
+LOOKS = 40  # at the codes while they unroll
 
 
 @dataclass(frozen=True)
 class Config:
-    """The hidden layer's units; Eq. 1's margin, in units of z, and form; a batch's pairs; the descent."""
+    """Hidden units; Eq. 1's margin, in units of z, and form; near pairs a step, far ones for each; the descent."""
 
     hidden: int = 200
     margin: float = 2.0
     squared: bool = False
-    near: int = 100  # near pairs in a batch
-    far: int = 2  # far pairs for each of them
+    near: int = 100
+    far: int = 2
     steps: int = 4000  # at 2,000 the two angles' gradients end up to 6 degrees from square
     rate: float = 0.05
 
@@ -76,34 +77,34 @@ def loss_and_gradients(params, batch, config):
     loss, dz = over_pairs(z, *pairs, config.margin, config.squared)
     dh, dW_2, db_2 = linear_backward(dz, linear_cache)
     da = relu_backward(dh, relu_cache)
-    # linear_backward's other two gradients; the views need none, and theirs would cost a third of the step.
+    # linear_backward would find the views' gradient too, at a third of the step's cost.
     return loss, {"W_1": x.T @ da, "b_1": da.sum(0), "W_2": dW_2, "b_2": db_2}
-
-
-def _pair_code(i, j):
-    """One number for the views i and j, in either order."""
-    return np.minimum(i, j) * 2**32 + np.maximum(i, j)
 
 
 def draw_pairs(rng, neighbours, config):
     """Near pairs out of `neighbours` (P, 2), and `far` times as many at random among their frames.
 
-    -> frames (2 near,), indices of views; first, second (P,), which index frames; near (P,) bool. A random
-    pair that happens to be neighbours is near too, and so is a view with itself, whose |dz| is always 0.
+    -> frames (2 near,), indices of views; first, second (P,), which index frames; near (P,) bool: also where a random
+    pair happens to be neighbours, or one view.
     """
+
+    def number(i, j):
+        return np.minimum(i, j) * 2**32 + np.maximum(i, j)
+
     frames = neighbours[rng.integers(len(neighbours), size=config.near)].T.ravel()
     t = np.arange(config.near)
     any_first, any_second = rng.integers(len(frames), size=(2, config.near * config.far))
     first, second = np.concatenate([t, any_first]), np.concatenate([t + config.near, any_second])
     i, j = frames[first], frames[second]
-    return frames, first, second, np.isin(_pair_code(i, j), _pair_code(*neighbours.T)) | (i == j)
+    return frames, first, second, np.isin(number(i, j), number(*neighbours.T)) | (i == j)
 
 
-def train_embedding(x, neighbours, config, seed, *, every=50, watch=None, checkpoint=None):
+def train_embedding(x, neighbours, config, seed, shown, checkpoint=None):
     """Train G_W on x (N, D), on the chosen backend, from which views are `neighbours` (P, 2) in time alone.
 
-    -> params on the host, history: train.fit with SGD and momentum. Other views are never looked at.
+    -> params on the host, history: train.fit with SGD and momentum; its rows hold z of the views `shown`, rounded.
     """
+    shown = to_device(shown)
 
     def draw(rng):
         frames, *pairs = (to_device(part) for part in draw_pairs(rng, neighbours, config))
@@ -113,7 +114,8 @@ def train_embedding(x, neighbours, config, seed, *, every=50, watch=None, checkp
         lambda params, batch, done: loss_and_gradients(params, batch, config),
         lambda rng: init_params(rng, x.shape[1], config.hidden),
         draw,
-        train.Descent(config.steps, config.rate, every=every, seed=seed),
-        watch=watch,
+        train.Descent(config.steps, config.rate, every=max(1, config.steps // LOOKS), seed=seed),
+        # In the history, so that a killed run's pictures are whole; a ten-thousandth of m is finer than a pixel.
+        watch=lambda params: {"z": to_host(embed(params, x[shown])).round(4).tolist()},
         checkpoint=checkpoint,
     )

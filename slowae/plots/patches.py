@@ -23,20 +23,19 @@ def measures(units, coherences, side, groups=None):
     left.set(ylabel="spread within groups /\nrandom regrouping", title="do pooled units belong together?")
     left.margins(y=0.12)
     for i, (name, found) in enumerate(units.items()):
-        group = groups[name] if groups else 4
-        edges = np.linspace(0, side**2, 33)
+        group = (groups or {}).get(name, 4)
         lines = {"histtype": "step", "linewidth": 1.6, "color": COLOURS[i], "density": True}
-        middle.hist(found["area"], edges, label=f"{name}: mean {found['area'].mean():.0f}", **lines)
+        area = found["area"]
+        middle.hist(area, np.linspace(0, side**2, 33), label=f"{name}: mean {area.mean():.0f}", **lines)
         phase = np.where(found["blob"], np.nan, found["phase"]).reshape(-1, group)
         apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(group, 1)]
         apart = np.abs((apart + 180) % 360 - 180)
         right.hist(apart[np.isfinite(apart)], np.arange(0, 181, 10), label=name, **lines)
-    middle.set(
-        xlabel=f"effective area, pixels (whole patch: {side**2})", ylabel="density", title="how local is a unit?"
-    )
-    right.set(xlabel="phase between two units of a group, degrees", ylabel="density", xticks=np.arange(0, 181, 45))
+    middle.set(xlabel=f"effective area, pixels (whole patch: {side**2})", title="how local is a unit?")
+    right.set(xlabel="phase between two units of a group, degrees", xticks=[0, 45, 90, 135, 180])
     right.set_title("quadrature, not copies")
     for axes in (middle, right):
+        axes.set_ylabel("density")
         axes.legend(fontsize=8)
     return figure
 
@@ -44,8 +43,7 @@ def measures(units, coherences, side, groups=None):
 @styled()
 def degeneracy(histories, panels, title, atoms=None):
     """{name: history of train.fit}, {key: axis label} -> those keys over the steps; {title: atoms (S, S, 1, K)}."""
-    atoms = atoms or {}
-    count = len(panels) + len(atoms)
+    count = len(panels) + len(atoms or {})
     figure = Figure(figsize=(3.6 * count, 3.4), layout="constrained")
     every = figure.subplots(1, count)
     last = min(history[-1]["step"] for history in histories.values())
@@ -56,7 +54,7 @@ def degeneracy(histories, panels, title, atoms=None):
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     every[0].legend(fontsize=8)
-    for axes, (name, W) in zip(every[len(panels) :], atoms.items(), strict=True):
+    for axes, (name, W) in zip(every[len(panels) :], (atoms or {}).items(), strict=True):
         axes.imshow(filter_mosaic(W), interpolation="nearest")
         axes.set_title(name, fontsize=10)
         axes.axis("off")

@@ -13,7 +13,7 @@ ANGLES = ("yaw", "roll")
 
 
 def _scatter(axes, z, angle, size):
-    """One panel of Figure 1b -> the coloured points, angle in degrees from 0 to 90."""
+    """One panel of Figure 1b -> the coloured points; angle in degrees."""
     axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", adjustable="datalim")
     return axes.scatter(*z.T, c=angle, s=size, cmap=BLUE_TO_PINK, vmin=0, vmax=90, linewidths=0, rasterized=True)
 
