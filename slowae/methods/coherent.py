@@ -6,7 +6,6 @@ in every step; Mobahi et al. take the three kinds of step in turn. Adjacent fram
 """
 
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
@@ -30,12 +29,6 @@ class Config(convnet.Config):
     blocks: int = 2
     near: int = convnet.BLOCK // 2
     far: int = 1
-
-    def __post_init__(self):
-        good = 0 < self.margin < inf and 0 <= self.weight < inf
-        require(
-            good, f"the margin must be positive, the weight not negative, both finite: {self.margin}, {self.weight}"
-        )
 
 
 def loss_and_gradients(params, batch, config):

@@ -11,7 +11,6 @@ import numpy as np
 from slowae import layers, losses
 from slowae.backend import to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
-from slowae.checks import require
 from slowae.data.cifar import augment
 from slowae.data.whitening import Whitening
 from slowae.methods import slow_autoencoder as eq2
@@ -19,6 +18,7 @@ from slowae.methods.slow_autoencoder import FIRST, SECOND
 from slowae.model import convolution
 
 STAGES = FIRST, SECOND
+CLASSES = "W_3", "b_3", "W_4", "b_4"  # what comes behind the convolutional stages
 BLOCK = 32  # images that are normalised together
 
 
@@ -95,7 +95,6 @@ def loss_and_gradients(params, batch, config):
     Normalised over each BLOCK images.
     """
     x, labels = batch
-    require(len(x) == len(labels) > 0, f"{len(x)} images, but {len(labels)} labels")
 
     def part(block):
         logits, cache = forward(params, x[block], config.stages, normalise=True)
@@ -111,19 +110,14 @@ def fold(params, x, stages=STAGES):
     mean, deviation: of a_2 and a_3 over each BLOCK of the images x (N, H, W, C), and then over the blocks:
     W = W / deviation, b = b + (b - mean) / deviation, as a_2 and a_3 hold b before they are normalised, too.
     """
-
-    def moments(block):
-        cache = forward(params, x[block], stages, normalise=True)[1]
-        return *cache["norm_2"][1:], *cache["norm_3"][1:]
-
-    parts = zip(*map_blocks(moments, _blocks(x)), strict=True)
-    mean_2, deviation_2, mean_3, deviation_3 = (sum(part) / len(part) for part in parts)
-    return params | {
-        "W_2": params["W_2"] / deviation_2,
-        "b_2": params["b_2"] + (params["b_2"] - mean_2) / deviation_2,
-        "W_3": params["W_3"] / deviation_3,
-        "b_3": params["b_3"] + (params["b_3"] - mean_3) / deviation_3,
-    }
+    caches = map_blocks(lambda block: forward(params, x[block], stages, normalise=True)[1], _blocks(x))
+    folded = dict(params)
+    for i in (2, 3):
+        _, means, deviations = zip(*(cache[f"norm_{i}"] for cache in caches), strict=True)
+        mean, deviation = sum(means) / len(means), sum(deviations) / len(deviations)
+        folded[f"W_{i}"] = params[f"W_{i}"] / deviation
+        folded[f"b_{i}"] = params[f"b_{i}"] + (params[f"b_{i}"] - mean) / deviation
+    return folded
 
 
 def accuracy(params, x, labels, stages=STAGES):
@@ -147,13 +141,12 @@ def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
     images, labels = data.images()
     inputs, count = run.fitted("zca_own", data), learned_from(images)
     picks = np.arange(count) if picks is None else picks
-    whiten = Whitening(inputs["mean"], inputs["matrix"]).on_device()
+    here = to_device(inputs)
 
     def whitened(images):
-        return whiten(to_device(images))
+        return eq2.seen(here, to_device(images))
 
     some, watched = whitened(images[: min(1024, count)]), whitened(images[count:])
-    watched_labels = to_device(labels[count:])
 
     def draw(rng):
         drawn = picks[rng.integers(len(picks), size=config.batch)]
@@ -162,7 +155,7 @@ def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
 
     def watch(params):
         folded = fold(params, some, config.stages)
-        return {"accuracy": accuracy(folded, watched, watched_labels, config.stages)}
+        return {"accuracy": accuracy(folded, watched, to_device(labels[count:]), config.stages)}
 
     params = run.train(
         lambda params, batch, done: loss(params, batch, config),
@@ -176,17 +169,16 @@ def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
         every=400,
     )
     learned = to_host(fold(to_device(params), some, config.stages))
-    classes = {name: learned[name] for name in ("W_3", "b_3", "W_4", "b_4")}
-    return inputs | eq2.as_layers(learned, config.stages) | classes
+    return inputs | eq2.as_layers(learned, config.stages) | {name: learned[name] for name in CLASSES}
 
 
 def image_accuracy(params, images, labels):
     """What `fit` returns, images (N, 32, 32, 3) uint8 and labels (N,) that it has not seen -> share that is right."""
     first = eq2.first_layer(params)
     network = {"W_1": first["W_e"], "b_1": first["b_e"], "W_2": params["W_e"], "b_2": params["b_e"]}
-    network |= {name: params[name] for name in ("W_3", "b_3", "W_4", "b_4")}
-    whiten, stages = Whitening(params["mean"], params["matrix"]).on_device(), (eq2.pool(first), eq2.pool(params))
-    return accuracy(to_device(network), whiten(to_device(images)), to_device(labels), stages)
+    network |= {name: params[name] for name in CLASSES}
+    x = Whitening(to_device(params["mean"]), to_device(params["matrix"]))(to_device(images))
+    return accuracy(to_device(network), x, to_device(labels), (eq2.pool(first), eq2.pool(params)))
 
 
 def fit_first(data, config, run):

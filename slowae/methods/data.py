@@ -28,11 +28,10 @@ class Data:
     @property
     def pairs(self):
         """Every two frames that follow one another in a window (P, 2). ValueError for windows of other frames."""
-        good = self.windows.ndim == 2 and self.windows.shape[1] >= 2 and len(self.windows) > 0
-        good = good and 0 <= self.windows.min() and self.windows.max() < len(self.frames)
+        pairs = np.unique(np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1), axis=0)
+        good = len(pairs) > 0 and 0 <= pairs.min() and pairs.max() < len(self.frames)
         require(good, f"windows must be (P, T) indices of {len(self.frames)} frames, one or more, T = 2 or more")
-        adjacent = np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1)
-        return np.unique(adjacent, axis=0)
+        return pairs
 
     @property
     def triplets(self):
@@ -62,7 +61,7 @@ class Data:
     @cached_property
     def without_labels(self):
         """The same film."""
-        return self if self.labelled is None else replace(self, labelled=None)
+        return replace(self, labelled=None)
 
     @cached_property
     def without_film(self):

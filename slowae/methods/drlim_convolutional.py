@@ -5,12 +5,10 @@ in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each
 """
 
 from dataclasses import dataclass
-from math import inf
 
 from slowae import model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, map_blocks
-from slowae.checks import require
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.drlim import draw_pairs, over_pairs
@@ -31,9 +29,6 @@ class Config:
     near: int = 8
     far: int = 10
     rate: float = 3e-4
-
-    def __post_init__(self):
-        require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
 
 
 def init_params(rng, filters):
@@ -86,9 +81,9 @@ def loss_and_gradients(params, batch, config):
 
 def distances(params, x, config):
     """x (2N, H, W, C), all x_t, then all x_t' -> mean |z_t - z_t'|, "near", and that to the next pair's, "far"."""
-    z = forward(params, x, config.stages)[0].reshape(2, len(x) // 2, -1)
-    other = {"near": z[1], "far": array_module(z).roll(z[1], 1, axis=0)}
-    return {name: float((((z[0] - z_other) ** 2).sum(1) ** 0.5).mean()) for name, z_other in other.items()}
+    z, other = forward(params, x, config.stages)[0].reshape(2, len(x) // 2, -1)
+    others = {"near": other, "far": array_module(z).roll(other, 1, axis=0)}
+    return {name: float((((z - other) ** 2).sum(1) ** 0.5).mean()) for name, other in others.items()}
 
 
 def fit(data, config, run):
