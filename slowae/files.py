@@ -152,7 +152,7 @@ def checksum(arrays):
 
 
 def key(depends):
-    """All that a cached file depends on (JSON, dataclasses, NumPy's numbers), what computes -> what its name is to hold.
+    """All that a cached file depends on (JSON, dataclasses, numbers), what computes -> what its name is to hold.
 
     Of the code it knows the program's version alone: who edits a method gives --no-resume, or another --out.
     """
