@@ -62,14 +62,13 @@ def test_gradients_through_all_layers(layers, seed):
 @LAYERS
 def test_blocks_change_nothing_but_rounding(layers, monkeypatch):
     params, batch = problem(0, layers)
-    found = []
+    config, found = Config(margin=2.0, stages=STAGES[:layers]), []
     for per_block in (1, 2, 100):
         monkeypatch.setattr(blocks, "frames_per_block", lambda x, W, n=per_block: n)
-        found.append(on_device(params, batch, Config(margin=2.0, stages=STAGES[:layers])))
-    for loss, grads in found[1:]:
-        assert loss == pytest.approx(found[0][0])
-        for name in params:
-            np.testing.assert_allclose(grads[name], found[0][1][name], rtol=1e-9, atol=1e-12)
+        loss, grads = on_device(params, batch, config)
+        found.append(np.concatenate([[loss], *(grads[name].ravel() for name in params)]))
+    for parts in found[:2]:
+        np.testing.assert_allclose(parts, found[2], rtol=1e-9, atol=1e-12)
 
 
 def test_the_constant_code_pays_the_margin_for_every_far_pair_and_a_spread_one_nothing():
@@ -106,9 +105,3 @@ def test_a_row_is_the_network_that_training_saw(layers):
     last = run.histories["row"][-1]
     constant = config.margin**2 / 2 * config.far / (1 + config.far)
     assert last["loss"] < 0.9 * constant and last["far"] > 1.5 * last["near"]
-
-
-@pytest.mark.parametrize("bad", [0, -1, np.inf, np.nan])
-def test_a_margin_that_cannot_be_is_refused(bad):
-    with pytest.raises(ValueError, match=f"positive and finite, not {bad}"):
-        Config(margin=bad)

@@ -95,9 +95,7 @@ def test_frames_far_from_grey_levels_are_refused_and_others_whitened_alike(scale
         found = fit_whitening(scale * frames, 0.1)(scale * frames)
         np.testing.assert_allclose(found, fit_whitening(frames, 0.1)(frames), atol=1e-5)
     else:
-        with pytest.raises(
-            ValueError, match=r"^the (frames|data) to whiten (are all .*; scale|hold NaN or Inf)"
-        ):
+        with pytest.raises(ValueError, match=r"^the (frames|data) to whiten (are all .*; scale|hold NaN or Inf)"):
             fit_whitening(scale * frames, 0.1)
 
 
