@@ -39,7 +39,7 @@ def _other(title, module, config, uses=("film",)):
     return Method(title, module.fit, module.encode, config, "other ways", module.describe, uses)
 
 
-def _network(title, fit, config, uses=("labels", "zca_own"), accuracy=convnet.image_accuracy):
+def _network(title, fit, config, uses=("zca_own",), accuracy=convnet.image_accuracy):
     return Method(title, fit, eq2.encode, config, "with labels", eq2.describe, uses, accuracy)
 
 
@@ -75,9 +75,7 @@ METHODS = {
     "supervised1": _network("supervised, layer 1", convnet.fit_first, None, ("supervised2",), None),
     "supervised2": _network("supervised, layer 2", convnet.fit, convnet.Config()),
     "few_labels": _network("few labels, layer 2", coherent.fit, coherent.Config(weight=0.0)),
-    "coherent": _network(
-        "few labels and film, layer 2", coherent.fit, coherent.Config(), ("film", "labels", "zca_own")
-    ),
+    "coherent": _network("few labels and film, layer 2", coherent.fit, coherent.Config(), ("film", "zca_own")),
 }
 # Rows that learn from Data.labelled.
 LABELLED = {name for name in METHODS if "labels" in reach(name)}

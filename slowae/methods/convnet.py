@@ -11,6 +11,7 @@ import numpy as np
 from slowae import layers, losses
 from slowae.backend import to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
+from slowae.checks import require
 from slowae.data.cifar import augment
 from slowae.data.whitening import Whitening
 from slowae.methods import slow_autoencoder as eq2
@@ -126,21 +127,18 @@ def accuracy(params, x, labels, stages=STAGES):
     return float(sum(parts)) / len(x)
 
 
-def learned_from(images):
-    """How many of the images come before the last fiftieth, on which training is watched."""
-    return len(images) - len(images) // 50
-
-
-def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
+def fit(data, config, run, few=None, film=None, loss=loss_and_gradients):
     """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
-    No film takes part: images are whitened with their own statistics, and so are films when they are encoded. The last
-    fiftieth of the images is not learned from: the history has the accuracy on it. For `coherent`, picks: the images
-    it learns from, where not all others; film(rng, whitened): what `loss` is given beside x and labels.
+    Images are whitened with their own statistics, and so are films when they are encoded. The last fiftieth of the
+    images is not learned from: the history has the accuracy on it. For `coherent`, few: how many of the others are,
+    drawn by the run's seed; film(rng, whitened): what `loss` is given beside x and labels.
     """
     images, labels = data.images()
-    inputs, count = run.fitted("zca_own", data), learned_from(images)
-    picks = np.arange(count) if picks is None else picks
+    count = len(images) - len(images) // 50
+    require(not few or few <= count, f"{few} labels were asked of {count} images")
+    picks = np.random.default_rng(run.seed).permutation(count)[:few] if few else np.arange(count)
+    inputs = run.fitted("zca_own", data)
     here = to_device(inputs)
 
     def whitened(images):

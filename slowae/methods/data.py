@@ -1,7 +1,6 @@
 """What a row may learn from."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from slowae.data.whitening import Whitening
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """What any method may learn from: the training part of one fold.
+    """The training part of one fold.
 
     frames (N, 32, 32, 3) uint8; windows (P, T), indices of T frames each one step apart, T = 2 or more; whiten: fitted
     on frames; validation: scenes that settings are chosen on and training is watched on; labelled: the training images
@@ -47,7 +46,7 @@ class Data:
         require(self.labelled is not None, "this row learns from labelled images, and none were given")
         return self.labelled
 
-    @cached_property
+    @property
     def checksum(self):
         """Of everything above."""
         held = {"frames": self.frames, "windows": self.windows}
@@ -58,13 +57,10 @@ class Data:
             held |= dict(zip(("images", "labels"), self.labelled, strict=True))
         return files.checksum(held)
 
-    @cached_property
-    def without_labels(self):
-        """The same film."""
-        return replace(self, labelled=None)
-
-    @cached_property
-    def without_film(self):
-        """The same labelled images, and of the film no more than its whitening's epsilon."""
+    def only(self, uses):
+        """What a row that uses these is handed: labels, or none; the film, or no more than its whitening's epsilon."""
+        labelled = self.labelled if "labels" in uses else None
+        if "film" in uses:
+            return replace(self, labelled=labelled)
         nothing = replace(self.whiten, mean=self.whiten.mean[:0], matrix=self.whiten.matrix[:0])
-        return Data(self.frames[:0], self.windows[:0], nothing, labelled=self.labelled)
+        return Data(self.frames[:0], self.windows[:0], nothing, labelled=labelled)

@@ -1,7 +1,6 @@
 """Eq. 1 on pooled convolutional codes: the encoder of one or two layers of Eq. 2, no decoder, all layers jointly.
 
-Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code. As
-in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each frame is encoded once.
+Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code.
 """
 
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ encode, describe = eq2.encode, eq2.describe
 
 @dataclass(frozen=True)
 class Config:
-    """Each layer's filters and pool; Eq. 1's margin, in units of z, and form; a batch's near pairs, far pairs for each
-    of them; the rate."""
+    """Each layer; Eq. 1's margin, in units of z, and form; a batch's near pairs, far ones for each; the rate."""
 
     stages: tuple = (FIRST,)
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
@@ -79,17 +77,10 @@ def loss_and_gradients(params, batch, config):
     return loss, {name: sum(grads[name] for grads in parts) for name in params}
 
 
-def distances(params, x, config):
-    """x (2N, H, W, C), all x_t, then all x_t' -> mean |z_t - z_t'|, "near", and that to the next pair's, "far"."""
-    z, other = forward(params, x, config.stages)[0].reshape(2, len(x) // 2, -1)
-    others = {"near": other, "far": array_module(z).roll(other, 1, axis=0)}
-    return {name: float((((z - other) ** 2).sum(1) ** 0.5).mean()) for name, other in others.items()}
-
-
 def fit(data, config, run):
     """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
     inputs, neighbours = fit_zca(data, None, run), data.pairs
-    x, watched = eq2.layer_input(inputs, data.frames), to_device(data.whiten(eq2.watched_frames(data)))
+    x = eq2.layer_input(inputs, data.frames)
 
     def draw(rng):
         frames, *pairs = map(to_device, draw_pairs(rng, neighbours, config))
@@ -99,7 +90,6 @@ def fit(data, config, run):
         lambda params, batch, done: loss_and_gradients(params, batch, config),
         lambda rng: init_params(rng, eq2.shapes(*config.stages)),
         draw,
-        watch=lambda params: distances(params, watched, config),
         rate=config.rate,
     )
     return inputs | eq2.as_layers(learned, config.stages)

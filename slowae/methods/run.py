@@ -11,12 +11,12 @@ from slowae.checks import require
 
 @dataclass(frozen=True)
 class Run:
-    """How rows are trained. rate: of layers of Eq. 2; what else a row needs stands in its configuration.
+    """How rows are trained. rate: of layers of Eq. 2; bias_rate: biases learn so many times as fast as filters (optim),
+    or slowness silences whole groups of units.
 
-    out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on, but for
-    the code, which the program's version stands for; None keeps nothing. resume: go on from there, else what is there
-    is moved aside. bias_rate: biases learn so many times as fast as filters (optim), or slowness silences whole groups
-    of units. configs: {row: configuration} where not the one of METHODS. histories: {row: history of train.fit}.
+    out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on but the
+    code; None keeps nothing. resume: go on from there, else what is there is moved aside. configs: {row: configuration}
+    where not the one of METHODS. histories: {row: history of train.fit}.
     """
 
     steps: int = 3000
@@ -43,8 +43,7 @@ class Run:
         """The parameters of row `name`, trained, or from the cache: layer 2 stands on layer 1."""
         require(self.uses is None or name in self.uses, f"{self.name} stands on {name}: say so in its row's `uses`")
         method, uses = methods.METHODS[name], reach(name)
-        data = data if "film" in uses else data.without_film
-        data = data if "labels" in uses else data.without_labels
+        data = data.only(uses)
         configs = {row: value for row, value in self.configs.items() if row in {name, *uses}}
         config = config or configs.get(name, method.config)
         depends = {"config": config, "configs": configs, "data": data.checksum}
@@ -75,13 +74,12 @@ class Run:
 class Method(NamedTuple):
     """A row of the table.
 
-    title: as printed. fit(data, config, run) -> params, {} where there is nothing to learn. encode(params, frames (N,
-    32, 32, 3) uint8) -> z (N, ...) on the host. config: a frozen dataclass, or None. kind: in pictures.
-    describe(params, frames) -> what a report says of it, any of "learned", how many numbers were learned; "filters"
-    (F, F, C, K); "group", how many of them are pooled together; "silent", the units that none of these frames
-    activates; "errors", {way of decoding: error}. None: there is nothing to say, and nothing was learned.
-    uses: of "film", "labels" and other rows, those that fit is handed, and so those that its files depend on.
-    accuracy(params, images, labels) -> the share of images whose class it finds, where it looks for classes.
+    title: as printed. fit(data, config, run) -> params. encode(params, frames (N, 32, 32, 3) uint8) -> z (N, ...) on
+    the host. config: a frozen dataclass, or None. kind: in pictures. describe(params, frames) -> any of "learned", how
+    many numbers were learned; "filters" (F, F, C, K); "group", how many of them are pooled together; "silent", the
+    units that none of these frames activates; "errors", {way of decoding: error}. uses: of "film", "labels" and other
+    rows, those that fit is handed, and so those that its files depend on. accuracy(params, images, labels) -> the share
+    of images whose class it finds, where it looks for classes.
     """
 
     title: str

@@ -163,8 +163,7 @@ def describe_filters(params, frames):
 
 def count(params):
     """How many weights and biases these parameters of a row hold, of all its layers."""
-    names = [name for name in params if name.removeprefix("below/").startswith(("W", "b_"))]
-    return sum(params[name].size for name in names)
+    return sum(value.size for name, value in params.items() if name.removeprefix("below/").startswith(("W", "b_")))
 
 
 def describe(params, frames):

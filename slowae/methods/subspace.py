@@ -19,8 +19,8 @@ from slowae.methods.whitened import fit_zca
 
 @dataclass(frozen=True, kw_only=True)
 class Patches:
-    """What is learned from patches, to be used at all places: filters of side x side, in groups of `group`, pooled over
-    size x size places; pairs of patches to learn from, and in a batch; Adam's rate."""
+    """Filters of side x side, in groups of `group`, pooled over size x size places; pairs of patches to learn from, and
+    in a batch; Adam's rate."""
 
     filters: int = 64
     side: int = 9
