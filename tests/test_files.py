@@ -76,16 +76,6 @@ def test_a_file_has_its_name_only_when_whole(tmp_path, stop, monkeypatch):
     assert synced == ([] if stop else [b"before"])  # on the disk first, or a power cut would leave it empty
 
 
-def test_temporary_names_follow_no_link(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0" * 16)
-    mine = tmp_path / "mine"
-    mine.write_text("mine")
-    (tmp_path / f".b.npz.{'0' * 16}.part").symlink_to(mine)
-    with pytest.raises(OSError, match=r"cannot write .*b.npz: File exists"):
-        files.write_arrays(tmp_path / "b.npz", ARRAYS)
-    assert mine.read_text() == "mine" and not (tmp_path / "b.npz").exists()
-
-
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
     path = tmp_path / "arrays.npz"
