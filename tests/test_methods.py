@@ -18,24 +18,12 @@ from slowae.data import cifar, scenes, whitening
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
 from slowae.gradcheck import check_gradients
-from slowae.methods import (
-    FIRST,
-    LABELLED,
-    METHODS,
-    SECOND,
-    Data,
-    Method,
-    Run,
-    coherent,
-    controls,
-    convnet,
-    drlim_convolutional,
-    sfa,
-    subspace,
-    unitary,
-    validation,
-)
+from slowae.methods import LABELLED, METHODS, coherent, controls, convnet, drlim_convolutional, sfa, subspace, unitary
 from slowae.methods import slow_autoencoder as eq2
+from slowae.methods.data import Data
+from slowae.methods.run import Method, Run
+from slowae.methods.slow_autoencoder import FIRST, SECOND
+from slowae.methods.validation import validate
 from slowae.model import Config
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (220, 32, 32, 3), dtype=np.uint8)
@@ -336,13 +324,13 @@ def test_tuning_takes_what_validates_best(cheap, monkeypatch, measure, place):  
 
 def test_validation_asks_the_validation_scenes_and_the_last_fiftieth_of_the_images():
     data = make_data()
-    found = validation.validate(lambda frames: controls.pixels({}, frames), data)
+    found = validate(lambda frames: controls.pixels({}, frames), data)
     frames, scene = scenes.retrieval_frames(data.validation)
     temporal = retrieval.temporal_retrieval(frames, scene)
     classes = retrieval.class_retrieval(IMAGES[-4:], LABELS[-4:], IMAGES[:44], LABELS[:44])
     for task, expected in (("temporal", temporal), ("class", classes)):
         assert all(found[f"{task}_{name}"] == pytest.approx(expected.measure(name)) for name in ("map", "auc"))
-    assert "class_auc" not in validation.validate(lambda f: controls.pixels({}, f), replace(data, labelled=None))
+    assert "class_auc" not in validate(lambda f: controls.pixels({}, f), replace(data, labelled=None))
 
 
 def test_codes_that_are_all_the_same_are_refused():

@@ -8,18 +8,8 @@ learn what stays and what moves as amplitudes and phases, have no row.
 from dataclasses import replace
 from functools import partial
 
-from slowae.methods import (
-    coherent,
-    controls,
-    convnet,
-    drlim_convolutional,
-    pooled_decoder,
-    sfa,
-    subspace,
-    unitary,
-    wavelets,
-    whitened,
-)
+from slowae.methods import coherent, controls, convnet, pooled_decoder, sfa, subspace, unitary, wavelets, whitened
+from slowae.methods import drlim_convolutional as siamese
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.data import Data  # noqa: F401
 from slowae.methods.run import Method, Run, reach  # noqa: F401
@@ -68,8 +58,8 @@ METHODS = {
     "sfa": _other("slow feature analysis", sfa, sfa.Config()),
     "subspace": _other("slow subspaces", subspace, subspace.Config(decorrelation=0.1)),
     "unitary": _other("unitary pairs", unitary, unitary.Config(slowness=0.9)),
-    "drlim1": _other("DrLIM", drlim_convolutional, drlim_convolutional.Config((FIRST,), squared=True)),
-    "drlim2": _other("DrLIM, 2 layers", drlim_convolutional, drlim_convolutional.Config((FIRST, SECOND), squared=True)),
+    "drlim1": _other("DrLIM", siamese, siamese.Config((FIRST,), squared=True)),
+    "drlim2": _other("DrLIM, 2 layers", siamese, siamese.Config((FIRST, SECOND), squared=True)),
     "pooled_decoder": _other("decoded from layer 1", pooled_decoder, pooled_decoder.Config(), ("layer1",)),
     "pooled_decoder2": _other("decoded from layer 2", pooled_decoder, decoder2, ("layer2", "pooled_decoder")),
     "supervised1": _network("supervised, layer 1", convnet.fit_first, None, ("supervised2",), None),
