@@ -133,8 +133,7 @@ def reconstructions(params, x, steps=30):
 
 
 def reconstructed_frames(params, frames):
-    """frames (N, 32, 32, 3) uint8, on the host -> whitened; {way of decoding: x_hat}, of a second layer by way of the
-    first; all on the backend."""
+    """frames (N, 32, 32, 3) uint8 on the host -> whitened, {way of decoding: x_hat} for them; both on the backend."""
     params, frames = eq2.on_device(params), to_device(frames)
     decoded = reconstructions(params, eq2.seen(params, frames))
     whitened = Whitening(params["mean"], params["matrix"])(frames)
