@@ -7,19 +7,17 @@ import hashlib
 import io
 import json
 import os
-import re
 import secrets
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from slowae import __version__, processes
 from slowae.backend import chosen
-
-PART = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
 
 @contextmanager
@@ -50,25 +48,22 @@ def claim(folder):
 
     ValueError if another run has it; OSError if it cannot be had.
     """
-    import filelock
-
-    folder = Path(folder)
     if not processes.leads():
-        yield folder
+        yield
         return
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = lock.acquire()
+        lock = filelock.FileLock(folder / ".lock", timeout=0).acquire()
     except filelock.Timeout:
         raise ValueError(f"another run is at work in {folder}; wait for it, or give another --out") from None
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
-    with held:
-        for path in (*folder.glob(".*.part"), *folder.glob("cache/.*.part")):  # of runs killed while they wrote
-            if PART.fullmatch(path.name):
-                path.unlink(missing_ok=True)
-        yield folder
+    with lock:
+        part = f".*.{16 * '[0-9a-f]'}.part"  # of runs killed while they wrote
+        for path in (*folder.glob(part), *folder.glob(f"cache/{part}")):
+            path.unlink(missing_ok=True)
+        yield
 
 
 def move_aside(path):
@@ -101,34 +96,27 @@ def read_arrays(path):
 def cached(path, make, resume=True):
     """make() -> dict of arrays, or what it made before, under a name that holds the key of all that it depends on.
 
-    The file says its own name. One that is damaged, or was written under another name, is moved aside and made again,
-    with a warning; and so, without `resume`, is any.
+    A file that is damaged, or was written under another name, is moved aside with a warning and made again. Without
+    `resume` any is made again.
     """
     path = Path(path)
-    arrays = _read_cached(path) if resume or not processes.leads() else None
-    if arrays is None:
-        if path.exists():
-            move_aside(path)
-        write_arrays(path, {**make(), "cached as": np.array(path.name)})
-        arrays = read_arrays(path)
-    return {name: value for name, value in arrays.items() if name != "cached as"}
-
-
-def _read_cached(path):
-    """The arrays of a sound file, or None."""
-    with suppress(FileNotFoundError, ValueError):
-        arrays = read_arrays(path)
-        if str(arrays.get("cached as")) == path.name:
-            return arrays
     if path.exists():
-        warnings.warn(f"{path} is damaged, or is not what its name says: moved aside and made again", stacklevel=4)
-    return None
+        if resume or not processes.leads():
+            with suppress(ValueError):
+                arrays = read_arrays(path)
+                if str(arrays.pop("cached as", None)) == path.name:
+                    return arrays
+            warnings.warn(f"{path} is damaged, or is not what its name says: moved aside and made again", stacklevel=3)
+        move_aside(path)
+    arrays = make()
+    write_arrays(path, {**arrays, "cached as": np.array(path.name)})
+    return arrays
 
 
 def read_json(path):
     """.json -> what it holds. ValueError if the file is damaged."""
     try:
-        return json.loads(Path(path).read_bytes().decode())
+        return json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged; delete it and start afresh") from error
 
@@ -163,15 +151,15 @@ def checksum(arrays):
     return digest.hexdigest()[:16]
 
 
-def _as_json(value):
-    return asdict(value) if is_dataclass(value) else value.item()
-
-
 def key(depends):
-    """All that a cached file depends on (JSON, dataclasses), what computes -> what its name is to hold.
+    """All that a cached file depends on (JSON, dataclasses, numbers), what computes -> what its name is to hold.
 
     Of the code it knows the program's version alone: who edits a method gives --no-resume, or another --out.
     """
+
+    def plain(value):
+        return asdict(value) if is_dataclass(value) else value.item()
+
     where = [] if chosen() == "numpy" else [chosen(), os.environ.get("CUPY_TF32")]
-    text = json.dumps([__version__, depends, *where], sort_keys=True, allow_nan=False, default=_as_json)
+    text = json.dumps([__version__, depends, *where], sort_keys=True, allow_nan=False, default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

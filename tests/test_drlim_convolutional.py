@@ -11,7 +11,7 @@ from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.losses import drlim
 from slowae.methods import FIRST, METHODS, SECOND, Run
-from slowae.methods.drlim_convolutional import Config, distances, fit, forward, init_params, loss_and_gradients
+from slowae.methods.drlim_convolutional import Config, fit, forward, init_params, loss_and_gradients
 
 FILTERS, STAGES = ((3, 3, 2, 8), (3, 3, 2, 4)), (FIRST, SECOND)
 LAYERS = pytest.mark.parametrize("layers", [1, 2])
@@ -62,14 +62,13 @@ def test_gradients_through_all_layers(layers, seed):
 @LAYERS
 def test_blocks_change_nothing_but_rounding(layers, monkeypatch):
     params, batch = problem(0, layers)
-    found = []
+    config, found = Config(margin=2.0, stages=STAGES[:layers]), []
     for per_block in (1, 2, 100):
         monkeypatch.setattr(blocks, "frames_per_block", lambda x, W, n=per_block: n)
-        found.append(on_device(params, batch, Config(margin=2.0, stages=STAGES[:layers])))
-    for loss, grads in found[1:]:
-        assert loss == pytest.approx(found[0][0])
-        for name in params:
-            np.testing.assert_allclose(grads[name], found[0][1][name], rtol=1e-9, atol=1e-12)
+        loss, grads = on_device(params, batch, config)
+        found.append(np.concatenate([[loss], *(grads[name].ravel() for name in params)]))
+    for parts in found[:2]:
+        np.testing.assert_allclose(parts, found[2], rtol=1e-9, atol=1e-12)
 
 
 def test_the_constant_code_pays_the_margin_for_every_far_pair_and_a_spread_one_nothing():
@@ -84,18 +83,9 @@ def test_the_constant_code_pays_the_margin_for_every_far_pair_and_a_spread_one_n
     assert on_device(params, (x, first, second, near), config)[0] == 0
 
 
-def test_distances_by_hand():
-    params, (x, *_) = problem(0, 2)
-    x = x[:4]
-    z = codes(params, x)
-    between = {(i, j): np.linalg.norm(z[i] - z[j]) for i in range(4) for j in range(4)}
-    expected = {"near": (between[0, 2] + between[1, 3]) / 2, "far": (between[0, 3] + between[1, 2]) / 2}
-    assert distances(to_device(params), to_device(x), Config(STAGES)) == pytest.approx(expected)
-
-
 @LAYERS
 def test_a_row_is_the_network_that_training_saw(layers):
-    """Its codes are those of `forward`, and far pairs of frames come to stand apart."""
+    """Its codes are those of `forward`, and cost less than the constant one."""
     data, config, run = make_data(), Config(STAGES[:layers], near=4), Run(steps=12)
     params = fit(data, config, run)
     assert "W_d" not in params
@@ -105,10 +95,4 @@ def test_a_row_is_the_network_that_training_saw(layers):
     np.testing.assert_allclose(z.reshape(3, -1), codes(learned, data.whiten(data.frames[:3])), rtol=1e-4, atol=1e-4)
     last = run.histories["row"][-1]
     constant = config.margin**2 / 2 * config.far / (1 + config.far)
-    assert last["loss"] < 0.9 * constant and last["far"] > 1.5 * last["near"]
-
-
-@pytest.mark.parametrize("bad", [0, -1, np.inf, np.nan])
-def test_a_margin_that_cannot_be_is_refused(bad):
-    with pytest.raises(ValueError, match=f"positive and finite, not {bad}"):
-        Config(margin=bad)
+    assert last["loss"] < 0.9 * constant

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import json
 import multiprocessing
 import os
 import pickle
@@ -10,7 +9,6 @@ import signal
 import time
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 from hypothesis import given
@@ -53,12 +51,10 @@ def test_arrays_and_groups_of_them_come_back_as_they_were(tmp_path):
 
 
 def test_what_is_no_json_leaves_what_was_there(tmp_path):
-    path = tmp_path / "results.json"
-    for value in ({"temporal_auc": {"pixels": 0.5}}, {"seconds": 1.25, "peak_mb": None}):
-        files.write_json(path, value)
-        assert json.loads(path.read_text()) == files.read_json(path) == value
-    for bad, error in ((np.zeros(2), TypeError), (float("nan"), ValueError), (float("inf"), ValueError)):
-        with pytest.raises(error):
+    path, value = tmp_path / "results.json", {"temporal_auc": {"pixels": 0.5}, "peak_mb": None}
+    files.write_json(path, value)
+    for bad in (np.zeros(2), float("nan"), float("inf")):
+        with pytest.raises((TypeError, ValueError)):
             files.write_json(path, {"bad": bad})
     assert files.read_json(path) == value and only(tmp_path) == ["results.json"]
 
@@ -80,21 +76,6 @@ def test_a_file_has_its_name_only_when_whole(tmp_path, stop, monkeypatch):
     assert synced == ([] if stop else [b"before"])  # on the disk first, or a power cut would leave it empty
 
 
-def test_temporary_names_cannot_be_foreseen_and_follow_no_link(tmp_path, monkeypatch):
-    names = []
-    for _ in range(2):
-        with files.replacing(tmp_path / "a.npz"):
-            names += [name for name in only(tmp_path) if files.PART.fullmatch(name)]
-    assert len(set(names)) == 2
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0" * 16)
-    mine = tmp_path / "mine"
-    mine.write_text("mine")
-    (tmp_path / f".b.npz.{'0' * 16}.part").symlink_to(mine)
-    with pytest.raises(OSError, match=r"cannot write .*b.npz: File exists"):
-        files.write_arrays(tmp_path / "b.npz", ARRAYS)
-    assert mine.read_text() == "mine" and not (tmp_path / "b.npz").exists()
-
-
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
     path = tmp_path / "arrays.npz"
@@ -104,9 +85,8 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
         monkeypatch.setattr(np, "savez", lambda file, **_: (file.write(b"PK" * 99), full()))
     else:
         monkeypatch.setattr(os, step, full)
-    with pytest.raises(OSError, match=r"cannot write .*arrays.npz: No space left on device; .* untouched") as caught:
+    with pytest.raises(OSError, match=r"cannot write .*arrays.npz: No space left on device; .* untouched"):
         files.write_arrays(path, {"y": np.zeros(3)})
-    assert len(str(caught.value).splitlines()) == 1
     assert path.read_bytes() == before and only(tmp_path) == ["arrays.npz"]
 
 
@@ -126,8 +106,6 @@ class Trap:
 def test_pickles_are_refused(tmp_path):
     path, sprung = tmp_path / "trap.npz", tmp_path / "sprung"
     np.savez(path, x=np.array([Trap(sprung), None], dtype=object))
-    np.load(path, allow_pickle=True)["x"]
-    sprung.rmdir()  # the trap works
     for data in (path.read_bytes(), pickle.dumps(Trap(sprung))):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it"):
@@ -141,26 +119,17 @@ def npz(**arrays):
     return file.getvalue()
 
 
-def npy(array):
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
 WHOLE = npz(**ARRAYS)
-
-
-NO_NPZ = [b"", b"PK", b"text, no arrays", npy(np.zeros(3)), npz()[:-3], WHOLE[:-30], WHOLE[40:]]
+NO_NPZ = [b"", b"PK", b"text, no arrays", npz()[:-3], WHOLE[:-30], WHOLE[40:]]
 NO_JSON = [b"", b"{", b"\xff\xfe", b"[" * 100_000]
 
 
-@pytest.mark.parametrize(
-    ("read", "data"), [(files.read_arrays, data) for data in NO_NPZ] + [(files.read_json, data) for data in NO_JSON]
-)
-def test_damage_is_named(tmp_path, read, data):
-    (tmp_path / "bad").write_bytes(data)
-    with pytest.raises(ValueError, match=r"bad is damaged.*; delete it and start afresh"):
-        read(tmp_path / "bad")
+@pytest.mark.parametrize(("read", "damaged"), [(files.read_arrays, NO_NPZ), (files.read_json, NO_JSON)])
+def test_damage_is_named(tmp_path, read, damaged):
+    for data in damaged:
+        (tmp_path / "bad").write_bytes(data)
+        with pytest.raises(ValueError, match=r"bad is damaged.*; delete it and start afresh"):
+            read(tmp_path / "bad")
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255), st.booleans())
@@ -180,21 +149,16 @@ def test_a_damaged_npz_never_gives_wrong_numbers(tmp_path_factory, place, flip, 
         np.testing.assert_array_equal(back[name], ARRAYS[name])
 
 
-@pytest.mark.parametrize("read", [files.read_arrays, files.read_json])
-@pytest.mark.parametrize("failure", [PermissionError, OSError, MemoryError])
-def test_only_damage_is_called_damage(tmp_path, monkeypatch, read, failure):
-    (tmp_path / "a.npz").write_bytes(WHOLE)
-    monkeypatch.setattr(Path, "read_bytes", refuse(errno.EIO, failure))
-    with pytest.raises(failure):
-        read(tmp_path / "a.npz")
-
-
-def test_neither_memory_nor_a_missing_file_is_called_damage(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
-        files.read_arrays(tmp_path / "nothing.npz")
+def test_only_damage_is_called_damage(tmp_path, monkeypatch):
+    for read in (files.read_arrays, files.read_json):
+        with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
+            read(tmp_path / "nothing.npz")
     files.write_arrays(tmp_path / "a.npz", ARRAYS)
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", refuse(errno.ENOMEM, MemoryError))
     with pytest.raises(MemoryError):
+        files.cached(tmp_path / "a.npz", None)
+    monkeypatch.setattr(Path, "read_bytes", refuse(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
         files.cached(tmp_path / "a.npz", None)
     assert only(tmp_path) == ["a.npz"]
 
@@ -227,28 +191,21 @@ def test_a_second_run_is_kept_out_until_the_first_ends_or_dies(tmp_path):
             assert not part.exists() and (tmp_path / "held").exists()
 
 
-def test_a_claim_sweeps_up_what_killed_runs_left_and_nothing_else(tmp_path, monkeypatch):
-    locks, real = [], filelock.FileLock
-    monkeypatch.setattr(filelock, "FileLock", lambda *args, **how: locks.append(real(*args, **how)) or locks[0])
+def test_a_claim_sweeps_up_what_killed_runs_left_and_nothing_else(tmp_path):
     ours = [f".a.npz.{'0a' * 8}.part", f"cache/.b.json.{'f' * 16}.part"]
     others = [".notes.part", f"a.{'0' * 16}.part", f".a.{'0' * 15}.part", f"run/.a.npz.{'0' * 16}.part", "a.npz"]
     for name in ours + others:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     with files.claim(tmp_path):
-        assert locks[0].is_locked
-    assert not locks[0].is_locked
+        pass
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {".lock", *others}
 
 
 def test_a_folder_that_cannot_be_had_is_named(tmp_path):
-    long = tmp_path / ("a" * 300)
-    with pytest.raises(OSError, match=r"^cannot write into .*: File name too long; give another --out"):
-        with files.claim(long):
-            pass
     (tmp_path / "a").touch()
-    with pytest.raises(OSError, match=rf"cannot write into {tmp_path}/a/b: Not a directory; give another --out"):
+    with pytest.raises(OSError, match=rf"^cannot write into {tmp_path}/a/b: Not a directory; give another --out"):
         with files.claim(tmp_path / "a" / "b"):
             pass
 
@@ -268,24 +225,19 @@ def test_checksums_tell_arrays_apart():
 
 def test_keys_tell_settings_apart(monkeypatch):
     different = [{"a": 1}, {"a": 2}, {"a": "1"}, {"b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 1}, [1, 2], [2, 1]]
+    different += [{"c": [Config(alpha=1)]}, {"c": [Config(alpha=2)]}]
     keys = [files.key(depends) for depends in different]
+    assert files.key({"b": 2, "a": np.int64(1)}) == files.key({"a": 1, "b": 2})
     monkeypatch.setattr(files, "__version__", "another")
-    assert len({*keys, files.key({"a": 1})}) == len(different) + 1
-    assert files.key({"a": np.int64(1)}) == files.key({"a": 1})
-    one, other = (files.key({"c": [Config(alpha=alpha)]}) for alpha in (1, 2))
-    assert one != other and one == files.key({"c": [Config(alpha=1)]})
-    assert files.key({"b": 2, "a": (1, 2)}) == files.key({"a": [1, 2], "b": 2})
+    keys.append(files.key({"a": 1}))
+    for name in ("cupy", "numpy"):  # what a GPU has made
+        monkeypatch.setattr(backend, "_chosen", name)
+        keys.append(files.key("x"))
+    monkeypatch.setattr(backend, "_chosen", "cupy")
+    monkeypatch.setenv("CUPY_TF32", "1")
+    assert len({*keys, files.key("x")}) == len(different) + 4
     with pytest.raises(ValueError):
         files.key({"a": float("nan")})
-
-
-def test_what_a_gpu_has_made_has_another_name(monkeypatch):
-    monkeypatch.setattr(backend, "_chosen", "numpy")
-    here = files.key(["a"])
-    monkeypatch.setattr(backend, "_chosen", "cupy")
-    there = files.key(["a"])
-    monkeypatch.setenv("CUPY_TF32", "1")
-    assert len({here, there, files.key(["a"])}) == 3
 
 
 def test_what_was_made_once_is_read_and_not_made_again(tmp_path):

@@ -77,15 +77,12 @@ def test_without_decorrelation_all_groups_are_alike():
     rng, kept = np.random.default_rng(0), np.array([0.98, 0.98, 0.8, 0.8, 0.5, 0.5])
     first, new = rng.standard_normal((2, 4000, 6))
     x = np.stack([first, kept * first + np.sqrt(1 - kept**2) * new]).astype(np.float32)
-
-    def correlations(decorrelation):
+    correlations = []
+    for decorrelation in (0.0, 3.0):
         W = learn(x, 6, Config(decorrelation, group=2, batch=200), Run(steps=600))
         energy = ((x.reshape(-1, 6) @ W) ** 2).reshape(-1, 3, 2).sum(2)
-        return W, np.corrcoef(np.sqrt(energy).T)[np.triu_indices(3, 1)]
-
-    W, alike = correlations(0.0)
-    assert (W[:2] ** 2).sum() > 0.99 * (W**2).sum() and alike.mean() > 0.6
-    assert correlations(3.0)[1].max() < 0.15
+        correlations.append(np.corrcoef(np.sqrt(energy).T)[np.triu_indices(3, 1)])
+    assert correlations[0].mean() > 0.6 and correlations[1].max() < 0.15
 
 
 def test_codes_are_the_pooled_energy_of_the_filters_at_all_places():
@@ -94,24 +91,18 @@ def test_codes_are_the_pooled_energy_of_the_filters_at_all_places():
     params = {"mean": data.whiten.mean, "matrix": data.whiten.matrix, "pool": np.array([4, 2]), "W": W}
     x = data.whiten(data.frames[:2])
     a = conv_by_loop(x, W, np.zeros(4))
-    np.testing.assert_allclose(subspace.encode(params, data.frames[:2]), pool_by_loop(a, 4, 2), rtol=1e-4, atol=1e-4)
-    pairs = subspace.encode(params | {"pool": np.array([2, 2])}, data.frames[:2])
-    np.testing.assert_allclose(pairs, pool_by_loop(a, 2, 2), rtol=1e-4, atol=1e-4)
+    for group in (4, 2):
+        z = subspace.encode(params | {"pool": np.array([group, 2])}, data.frames[:2])
+        np.testing.assert_allclose(z, pool_by_loop(a, group, 2), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_silent_group_costs_nothing_and_gets_no_gradient(dtype):
+def test_a_silent_group_costs_nothing_and_gets_no_gradient():
     rng = np.random.default_rng(0)
-    x, W = rng.standard_normal((14, 6)).astype(dtype), rng.standard_normal((6, 12)).astype(dtype)
+    x, W = rng.standard_normal((14, 6), np.float32), rng.standard_normal((6, 12), np.float32)
     W[:, 4:8] = 0
+    others = np.delete(W, range(4, 8), 1)
     loss, grads = loss_and_gradients(to_device({"W": W}), to_device(x), Config(0.7))
-    others, expected = loss_and_gradients(to_device({"W": np.delete(W, range(4, 8), 1)}), to_device(x), Config(0.7))
-    assert float(loss) == pytest.approx(float(others), rel=1e-5) and not to_host(grads["W"])[:, 4:8].any()
-    np.testing.assert_allclose(
-        np.delete(to_host(grads["W"]), range(4, 8), 1), to_host(expected["W"]), rtol=1e-3, atol=1e-5
-    )
-
-
-def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match="must be finite, not negative: Config"):
-        Config(decorrelation=-1.0)
+    expected, dothers = loss_and_gradients(to_device({"W": others}), to_device(x), Config(0.7))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5) and not to_host(grads["W"])[:, 4:8].any()
+    found = np.delete(to_host(grads["W"]), range(4, 8), 1)
+    np.testing.assert_allclose(found, to_host(dothers["W"]), rtol=1e-3, atol=1e-5)

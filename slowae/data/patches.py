@@ -1,6 +1,7 @@
 """Pairs of patches out of arrays of frames: one place in two frames that follow one another, whitened, evened out."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from slowae.backend import to_device
 
@@ -24,17 +25,13 @@ def prepare(scenes, whiten):
 
 
 def frame_patches(frames, pairs, whiten, count, side, rng):
-    """Frames (N, H, W, C) uint8, pairs of them (P, 2) -> `count` pairs of patches (2, count, side side C) float32.
-
-    A pair is one place in both whitened frames; PER_FRAME places of each drawn pair of frames; evened out.
-    """
+    """Frames (N, H, W, C) uint8, pairs of them (P, 2) -> `count` pairs of patches (2, count, side side C) float32:
+    whitened, PER_FRAME places of each drawn pair of frames, evened out."""
     parts = []
     for left in range(count, 0, -100 * PER_FRAME):
         few = min(100, -(-left // PER_FRAME))
         x = whiten(frames[pairs[rng.integers(len(pairs), size=few)].ravel()]).reshape(few, 2, *frames.shape[1:])
-        windows = np.lib.stride_tricks.sliding_window_view(
-            x, (side, side), (2, 3)
-        )  # (few, 2, top, left, C, side, side)
+        windows = sliding_window_view(x, (side, side), (2, 3))  # (few, 2, top, left, C, side, side)
         top, beside = (rng.integers(n, size=few * PER_FRAME) for n in windows.shape[2:4])
         patches = windows[np.arange(few).repeat(PER_FRAME), :, top, beside][:left]
         parts.append(patches.transpose(0, 1, 3, 4, 2))

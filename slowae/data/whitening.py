@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from slowae import files
-from slowae.backend import array_module, to_device
+from slowae.backend import array_module
 from slowae.blocks import map_blocks
 from slowae.checks import require
 
@@ -37,10 +37,6 @@ class Whitening:
 
         parts = map_blocks(white, range(0, len(flat), half))
         return array_module(self.matrix).concatenate(parts).reshape(frames.shape)
-
-    def on_device(self):
-        """The same whitening for frames on the chosen backend."""
-        return Whitening(to_device(self.mean), to_device(self.matrix), self.epsilon)
 
 
 def covariance(rows, count, block):
@@ -69,18 +65,15 @@ def sphere(C, most, least):
 def principal_axes(frames, block=4096):
     """frames (N, ...) uint8 or float -> mean (D,), eigenvalues (D,) and eigenvectors (D, D) of the covariance, float64.
 
-    ValueError for fewer than two frames, NaN, Inf, constant ones, and those whose size is far from that of grey levels.
+    ValueError for NaN, Inf, frames that are all the same, and those whose size is far from that of grey levels.
     """
-    require(len(frames) >= 2, f"whitening needs at least two frames, not {len(frames)}")
     flat = frames.reshape(len(frames), -1)
-    blocks = [slice(i, i + block) for i in range(0, len(flat), block)]
     with np.errstate(invalid="ignore", over="ignore"):  # Inf - Inf
-        mean = sum(flat[b].sum(0, dtype=np.float64) for b in blocks) / len(flat)
-    C = covariance(lambda b: flat[b] - mean, len(flat), block)
-    power, square = np.trace(C) / len(C), (np.minimum(abs(mean), 1e150) ** 2).mean()
-    require(power > 1e-20 * square, "the frames to whiten are all the same")
-    size = f"the frames to whiten vary by {np.sqrt(power):.1g}, which float32 does not hold; scale them to grey levels"
-    require(1e-30 < power < 1e30, size)
+        mean = sum(flat[i : i + block].sum(0, dtype=np.float64) for i in range(0, len(flat), block)) / len(flat)
+        C = covariance(lambda b: flat[b] - mean, len(flat), block)
+        rounding = 1e-20 * (mean**2).mean()
+    good = max(rounding, 1e-30) < np.trace(C) / len(C) < 1e30
+    require(good, "the frames to whiten are all the same, or vary by far less or more than grey levels do; scale them")
     D, E = np.linalg.eigh(C)
     return mean, D.clip(0), E
 
@@ -101,10 +94,7 @@ def fit_whitening(frames, epsilon):
 
 
 def kept_whitening(folder, frames, epsilon, resume=True):
-    """fit_whitening, from FOLDER/whitening-KEY.npz if it has been made before of the same frames, and `resume`.
-
-    None for the folder keeps nothing.
-    """
+    """fit_whitening, cached in `folder`, if there is one."""
     if folder is None:
         return fit_whitening(frames, epsilon)
 
@@ -113,5 +103,4 @@ def kept_whitening(folder, frames, epsilon, resume=True):
         return {"mean": whiten.mean, "matrix": whiten.matrix}
 
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"
-    arrays = files.cached(path, make, resume)
-    return Whitening(arrays["mean"], arrays["matrix"], epsilon)
+    return Whitening(**files.cached(path, make, resume), epsilon=epsilon)

@@ -6,22 +6,17 @@ in every step; Mobahi et al. take the three kinds of step in turn. Adjacent fram
 """
 
 from dataclasses import dataclass
-from math import inf
-
-import numpy as np
 
 from slowae.backend import array_module, to_device
 from slowae.blocks import mean_over_blocks
-from slowae.checks import require
 from slowae.methods import convnet
 from slowae.methods.drlim import draw_pairs, over_pairs
 
 
 @dataclass(frozen=True)
 class Config(convnet.Config):
-    """Of the ConvNet, epochs being passes over the labelled images; how many these are; the weight of coherence, which
-    at 0 leaves the film out, and Eq. 1's margin, in units of h_3; blocks of film a step, each of near pairs and `far`
-    times as many others."""
+    """How many images are labelled; the weight of coherence, which at 0 leaves the film out, and Eq. 1's margin, in
+    units of h_3; blocks of film a step, each of near pairs and `far` times as many others."""
 
     epochs: int = 32
     labels: int = 1000
@@ -30,12 +25,6 @@ class Config(convnet.Config):
     blocks: int = 2
     near: int = convnet.BLOCK // 2
     far: int = 1
-
-    def __post_init__(self):
-        good = 0 < self.margin < inf and 0 <= self.weight < inf
-        require(
-            good, f"the margin must be positive, the weight not negative, both finite: {self.margin}, {self.weight}"
-        )
 
 
 def loss_and_gradients(params, batch, config):
@@ -58,16 +47,13 @@ def loss_and_gradients(params, batch, config):
 
 
 def fit(data, config, run):
-    """The ConvNet, which learns the labels of few images, drawn by the run's seed, and sees the film's pairs."""
-    count = convnet.learned_from(data.images()[0])
-    require(config.labels <= count, f"{config.labels} labels were asked of {count} images")
-    picks = np.random.default_rng(run.seed).permutation(count)[: config.labels]
+    """The ConvNet, which learns the labels of few images and sees the film's pairs."""
     if config.weight == 0:
-        return convnet.fit(data, config, run, picks)
+        return convnet.fit(data, config, run, config.labels)
     neighbours = data.pairs
 
     def film(rng, whitened):
         blocks = [draw_pairs(rng, neighbours, config) for _ in range(config.blocks)]
         return [(whitened(data.frames[frames]), *map(to_device, pairs)) for frames, *pairs in blocks]
 
-    return convnet.fit(data, config, run, picks, film, loss_and_gradients)
+    return convnet.fit(data, config, run, config.labels, film, loss_and_gradients)

@@ -19,6 +19,7 @@ from slowae.methods.slow_autoencoder import FIRST, SECOND
 from slowae.model import convolution
 
 STAGES = FIRST, SECOND
+CLASSES = "W_3", "b_3", "W_4", "b_4"  # what comes behind the convolutional stages
 BLOCK = 32  # images that are normalised together
 
 
@@ -95,7 +96,6 @@ def loss_and_gradients(params, batch, config):
     Normalised over each BLOCK images.
     """
     x, labels = batch
-    require(len(x) == len(labels) > 0, f"{len(x)} images, but {len(labels)} labels")
 
     def part(block):
         logits, cache = forward(params, x[block], config.stages, normalise=True)
@@ -111,19 +111,14 @@ def fold(params, x, stages=STAGES):
     mean, deviation: of a_2 and a_3 over each BLOCK of the images x (N, H, W, C), and then over the blocks:
     W = W / deviation, b = b + (b - mean) / deviation, as a_2 and a_3 hold b before they are normalised, too.
     """
-
-    def moments(block):
-        cache = forward(params, x[block], stages, normalise=True)[1]
-        return *cache["norm_2"][1:], *cache["norm_3"][1:]
-
-    parts = zip(*map_blocks(moments, _blocks(x)), strict=True)
-    mean_2, deviation_2, mean_3, deviation_3 = (sum(part) / len(part) for part in parts)
-    return params | {
-        "W_2": params["W_2"] / deviation_2,
-        "b_2": params["b_2"] + (params["b_2"] - mean_2) / deviation_2,
-        "W_3": params["W_3"] / deviation_3,
-        "b_3": params["b_3"] + (params["b_3"] - mean_3) / deviation_3,
-    }
+    caches = map_blocks(lambda block: forward(params, x[block], stages, normalise=True)[1], _blocks(x))
+    folded = dict(params)
+    for i in (2, 3):
+        _, means, deviations = zip(*(cache[f"norm_{i}"] for cache in caches), strict=True)
+        mean, deviation = sum(means) / len(means), sum(deviations) / len(deviations)
+        folded[f"W_{i}"] = params[f"W_{i}"] / deviation
+        folded[f"b_{i}"] = params[f"b_{i}"] + (params[f"b_{i}"] - mean) / deviation
+    return folded
 
 
 def accuracy(params, x, labels, stages=STAGES):
@@ -132,28 +127,24 @@ def accuracy(params, x, labels, stages=STAGES):
     return float(sum(parts)) / len(x)
 
 
-def learned_from(images):
-    """How many of the images come before the last fiftieth, on which training is watched."""
-    return len(images) - len(images) // 50
-
-
-def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
+def fit(data, config, run, few=None, film=None, loss=loss_and_gradients):
     """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
 
-    No film takes part: images are whitened with their own statistics, and so are films when they are encoded. The last
-    fiftieth of the images is not learned from: the history has the accuracy on it. For `coherent`, picks: the images
-    it learns from, where not all others; film(rng, whitened): what `loss` is given beside x and labels.
+    Images are whitened with their own statistics, and so are films when they are encoded. The last fiftieth of the
+    images is not learned from: the history has the accuracy on it. For `coherent`, few: how many of the others are,
+    drawn by the run's seed; film(rng, whitened): what `loss` is given beside x and labels.
     """
     images, labels = data.images()
-    inputs, count = run.fitted("zca_own", data), learned_from(images)
-    picks = np.arange(count) if picks is None else picks
-    whiten = Whitening(inputs["mean"], inputs["matrix"]).on_device()
+    count = len(images) - len(images) // 50
+    require(not few or few <= count, f"{few} labels were asked of {count} images")
+    picks = np.random.default_rng(run.seed).permutation(count)[:few] if few else np.arange(count)
+    inputs = run.fitted("zca_own", data)
+    here = to_device(inputs)
 
     def whitened(images):
-        return whiten(to_device(images))
+        return eq2.seen(here, to_device(images))
 
     some, watched = whitened(images[: min(1024, count)]), whitened(images[count:])
-    watched_labels = to_device(labels[count:])
 
     def draw(rng):
         drawn = picks[rng.integers(len(picks), size=config.batch)]
@@ -162,7 +153,7 @@ def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
 
     def watch(params):
         folded = fold(params, some, config.stages)
-        return {"accuracy": accuracy(folded, watched, watched_labels, config.stages)}
+        return {"accuracy": accuracy(folded, watched, to_device(labels[count:]), config.stages)}
 
     params = run.train(
         lambda params, batch, done: loss(params, batch, config),
@@ -176,17 +167,16 @@ def fit(data, config, run, picks=None, film=None, loss=loss_and_gradients):
         every=400,
     )
     learned = to_host(fold(to_device(params), some, config.stages))
-    classes = {name: learned[name] for name in ("W_3", "b_3", "W_4", "b_4")}
-    return inputs | eq2.as_layers(learned, config.stages) | classes
+    return inputs | eq2.as_layers(learned, config.stages) | {name: learned[name] for name in CLASSES}
 
 
 def image_accuracy(params, images, labels):
     """What `fit` returns, images (N, 32, 32, 3) uint8 and labels (N,) that it has not seen -> share that is right."""
     first = eq2.first_layer(params)
     network = {"W_1": first["W_e"], "b_1": first["b_e"], "W_2": params["W_e"], "b_2": params["b_e"]}
-    network |= {name: params[name] for name in ("W_3", "b_3", "W_4", "b_4")}
-    whiten, stages = Whitening(params["mean"], params["matrix"]).on_device(), (eq2.pool(first), eq2.pool(params))
-    return accuracy(to_device(network), whiten(to_device(images)), to_device(labels), stages)
+    network |= {name: params[name] for name in CLASSES}
+    x = Whitening(to_device(params["mean"]), to_device(params["matrix"]))(to_device(images))
+    return accuracy(to_device(network), x, to_device(labels), (eq2.pool(first), eq2.pool(params)))
 
 
 def fit_first(data, config, run):

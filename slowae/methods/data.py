@@ -1,7 +1,6 @@
 """What a row may learn from."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from slowae.data.whitening import Whitening
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """What any method may learn from: the training part of one fold.
+    """The training part of one fold.
 
     frames (N, 32, 32, 3) uint8; windows (P, T), indices of T frames each one step apart, T = 2 or more; whiten: fitted
     on frames; validation: scenes that settings are chosen on and training is watched on; labelled: the training images
@@ -28,11 +27,10 @@ class Data:
     @property
     def pairs(self):
         """Every two frames that follow one another in a window (P, 2). ValueError for windows of other frames."""
-        good = self.windows.ndim == 2 and self.windows.shape[1] >= 2 and len(self.windows) > 0
-        good = good and 0 <= self.windows.min() and self.windows.max() < len(self.frames)
+        pairs = np.unique(np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1), axis=0)
+        good = len(pairs) > 0 and 0 <= pairs.min() and pairs.max() < len(self.frames)
         require(good, f"windows must be (P, T) indices of {len(self.frames)} frames, one or more, T = 2 or more")
-        adjacent = np.stack([self.windows[:, :-1].ravel(), self.windows[:, 1:].ravel()], 1)
-        return np.unique(adjacent, axis=0)
+        return pairs
 
     @property
     def triplets(self):
@@ -48,7 +46,7 @@ class Data:
         require(self.labelled is not None, "this row learns from labelled images, and none were given")
         return self.labelled
 
-    @cached_property
+    @property
     def checksum(self):
         """Of everything above."""
         held = {"frames": self.frames, "windows": self.windows}
@@ -59,13 +57,10 @@ class Data:
             held |= dict(zip(("images", "labels"), self.labelled, strict=True))
         return files.checksum(held)
 
-    @cached_property
-    def without_labels(self):
-        """The same film."""
-        return self if self.labelled is None else replace(self, labelled=None)
-
-    @cached_property
-    def without_film(self):
-        """The same labelled images, and of the film no more than its whitening's epsilon."""
+    def only(self, uses):
+        """What a row that uses these is handed: labels, or none; the film, or no more than its whitening's epsilon."""
+        labelled = self.labelled if "labels" in uses else None
+        if "film" in uses:
+            return replace(self, labelled=labelled)
         nothing = replace(self.whiten, mean=self.whiten.mean[:0], matrix=self.whiten.matrix[:0])
-        return Data(self.frames[:0], self.windows[:0], nothing, labelled=self.labelled)
+        return Data(self.frames[:0], self.windows[:0], nothing, labelled=labelled)

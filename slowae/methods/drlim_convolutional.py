@@ -1,16 +1,13 @@
 """Eq. 1 on pooled convolutional codes: the encoder of one or two layers of Eq. 2, no decoder, all layers jointly.
 
-Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code. As
-in `drlim`, far pairs are drawn among the frames of a batch's near ones, so each frame is encoded once.
+Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code.
 """
 
 from dataclasses import dataclass
-from math import inf
 
 from slowae import model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, map_blocks
-from slowae.checks import require
 from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.drlim import draw_pairs, over_pairs
@@ -22,8 +19,7 @@ encode, describe = eq2.encode, eq2.describe
 
 @dataclass(frozen=True)
 class Config:
-    """Each layer's filters and pool; Eq. 1's margin, in units of z, and form; a batch's near pairs, far pairs for each
-    of them; the rate."""
+    """Each layer; Eq. 1's margin, in units of z, and form; a batch's near pairs, far ones for each; the rate."""
 
     stages: tuple = (FIRST,)
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
@@ -31,9 +27,6 @@ class Config:
     near: int = 8
     far: int = 10
     rate: float = 3e-4
-
-    def __post_init__(self):
-        require(0 < self.margin < inf, f"the margin must be positive and finite, not {self.margin}")
 
 
 def init_params(rng, filters):
@@ -84,17 +77,10 @@ def loss_and_gradients(params, batch, config):
     return loss, {name: sum(grads[name] for grads in parts) for name in params}
 
 
-def distances(params, x, config):
-    """x (2N, H, W, C), all x_t, then all x_t' -> mean |z_t - z_t'|, "near", and that to the next pair's, "far"."""
-    z = forward(params, x, config.stages)[0].reshape(2, len(x) // 2, -1)
-    other = {"near": z[1], "far": array_module(z).roll(z[1], 1, axis=0)}
-    return {name: float((((z[0] - z_other) ** 2).sum(1) ** 0.5).mean()) for name, z_other in other.items()}
-
-
 def fit(data, config, run):
     """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
     inputs, neighbours = fit_zca(data, None, run), data.pairs
-    x, watched = eq2.layer_input(inputs, data.frames), to_device(data.whiten(eq2.watched_frames(data)))
+    x = eq2.layer_input(inputs, data.frames)
 
     def draw(rng):
         frames, *pairs = map(to_device, draw_pairs(rng, neighbours, config))
@@ -104,7 +90,6 @@ def fit(data, config, run):
         lambda params, batch, done: loss_and_gradients(params, batch, config),
         lambda rng: init_params(rng, eq2.shapes(*config.stages)),
         draw,
-        watch=lambda params: distances(params, watched, config),
         rate=config.rate,
     )
     return inputs | eq2.as_layers(learned, config.stages)

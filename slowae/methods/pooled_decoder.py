@@ -16,22 +16,18 @@ import numpy as np
 from slowae import losses, model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, in_blocks, mean_over_blocks
-from slowae.checks import require
 from slowae.data.whitening import Whitening
 from slowae.layers import l2_pool_backward, l2_pool_forward, unpool_backward, unpool_forward
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.slow_autoencoder import on_device, seen
 
 
 @dataclass(frozen=True)
 class Config:
-    """The side of the filters W_q, odd; the learning rate."""
+    """The row whose code is decoded; the side of the filters W_q, odd; the learning rate."""
 
+    below: str = "layer1"
     filter: int = 5
     rate: float = 3e-3
-
-    def __post_init__(self):
-        require(self.filter >= 1 and self.filter % 2 == 1, f"the filters' side must be odd, not {self.filter}")
 
 
 def init_params(config, pool, maps):
@@ -65,20 +61,20 @@ def loss_and_gradients(params, batch, W_d, pool):
     return mean_over_blocks(part, frame_blocks(batch[0], W_d), len(batch[0]))
 
 
-def fit(data, config, run, below="layer1"):
-    """W_q and b_q of row `below`, beside its parameters; for a second layer those of the first one's code, too."""
-    row = run.fitted(below, data)
+def fit(data, config, run):
+    """W_q and b_q of the row below, beside its parameters; for a second layer those of the first one's code, too."""
+    row = run.fitted(config.below, data)
     if "centre" in row:
         row = row | {f"below/{name}": run.fitted("pooled_decoder", data)[name] for name in ("W_q", "b_q")}
-    pool, here, frames = eq2.pool(row), on_device(row), to_device(data.frames)
+    pool, here, frames = eq2.pool(row), eq2.on_device(row), to_device(data.frames)
 
     def see(frames):
-        x = seen(here, frames)
+        x = eq2.seen(here, frames)
         return x, model.encode(here, x, pool)
 
     watched = see(to_device(eq2.watched_frames(data)))
     power = float((watched[0] ** 2).sum()) / len(watched[0])
-    learned = run.train(
+    return row | run.train(
         lambda params, batch, done: loss_and_gradients(params, batch, here["W_d"], pool),
         lambda rng: init_params(config, pool, watched[1].shape[-1]),
         lambda rng: see(frames[to_device(rng.integers(len(frames), size=2 * run.batch))]),
@@ -87,7 +83,6 @@ def fit(data, config, run, below="layer1"):
         rate=config.rate,
         bias_rate=1.0,
     )
-    return row | learned
 
 
 def _down(params, x_hat):
@@ -105,9 +100,9 @@ def decode(params, z):
 
 def encode(params, frames):
     """frames (N, 32, 32, 3) uint8 -> the same, whitened, as their pooled code has kept them."""
-    params = on_device(params)
+    params = eq2.on_device(params)
     pool = eq2.pool(params)
-    return in_blocks(lambda x: decode(params, model.encode(params, seen(params, x), pool)), frames, block=100)
+    return in_blocks(lambda x: decode(params, model.encode(params, eq2.seen(params, x), pool)), frames, block=100)
 
 
 def reconstructions(params, x, steps=30):
@@ -138,25 +133,19 @@ def reconstructions(params, x, steps=30):
 
 
 def reconstructed_frames(params, frames):
-    """frames (N, 32, 32, 3) uint8, on the host -> whitened; {way of decoding: x_hat}, of a second layer by way of the
-    first; all on the backend."""
-    params, frames = on_device(params), to_device(frames)
-    decoded = reconstructions(params, seen(params, frames))
+    """frames (N, 32, 32, 3) uint8 on the host -> whitened, {way of decoding: x_hat} for them; both on the backend."""
+    params, frames = eq2.on_device(params), to_device(frames)
+    decoded = reconstructions(params, eq2.seen(params, frames))
     whitened = Whitening(params["mean"], params["matrix"])(frames)
     return whitened, {name: _down(params, x_hat) for name, x_hat in decoded.items()}
 
 
-def errors(params, frames):
-    """frames (N, 32, 32, 3) uint8 -> {way of decoding: |x_hat - x|^2 / |x|^2}, x the whitened frames."""
+def describe(params, frames):
+    """How many numbers all its layers and decoders are; {way of decoding: |x_hat - x|^2 / |x|^2} of whitened frames."""
 
     def part(block):
         x, decoded = reconstructed_frames(params, frames[block])
         return (x * x).sum(), {name: losses.reconstruction(x_hat, x)[0] for name, x_hat in decoded.items()}
 
     power, sums = mean_over_blocks(part, [slice(i, i + 16) for i in range(0, len(frames), 16)], 1)
-    return {name: float(error / power) for name, error in sums.items()}
-
-
-def describe(params, frames):
-    """How many numbers all its layers and decoders are, and the errors."""
-    return {"learned": eq2.count(params), "errors": errors(params, frames)}
+    return {"learned": eq2.count(params), "errors": {name: float(error / power) for name, error in sums.items()}}

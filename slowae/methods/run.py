@@ -11,12 +11,12 @@ from slowae.checks import require
 
 @dataclass(frozen=True)
 class Run:
-    """How rows are trained. rate: of layers of Eq. 2; what else a row needs stands in its configuration.
+    """How rows are trained. rate: of layers of Eq. 2; bias_rate: biases learn so many times as fast as filters (optim),
+    or slowness silences whole groups of units.
 
-    out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on, but for
-    the code, which the program's version stands for; None keeps nothing. resume: go on from there, else what is there
-    is moved aside. bias_rate: biases learn so many times as fast as filters (optim), or slowness silences whole groups
-    of units. configs: {row: configuration} where not the one of METHODS. histories: {row: history of train.fit}.
+    out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on but the
+    code; None keeps nothing. resume: go on from there, else what is there is moved aside. configs: {row: configuration}
+    where not the one of METHODS. histories: {row: history of train.fit}.
     """
 
     steps: int = 3000
@@ -30,39 +30,34 @@ class Run:
     configs: dict = field(default_factory=dict)
     histories: dict = field(default_factory=dict)
     name: str = "row"  # of the row that is being fitted
-    rows: tuple | None = None  # the others that it may stand on; None: any
+    uses: set | None = None  # what it may use; None: anything
     _depends: tuple = ()
     _fitted: dict = field(default_factory=dict)
-    _used: set = field(default_factory=set)
 
     def named(self, name, depends):
         """This run for one result: `name`, and a checksum of `depends` (JSON) and of the settings, name its files."""
         settings = {key: getattr(self, key) for key in "steps batch rate optimizer seed bias_rate".split()}
-        return replace(self, name=name, _depends=(*self._depends, name, settings, depends), _used=set())
+        return replace(self, name=name, _depends=(*self._depends, name, settings, depends))
 
     def fitted(self, name, data, config=None):
         """The parameters of row `name`, trained, or from the cache: layer 2 stands on layer 1."""
-        require(self.rows is None or name in self.rows, f"{self.name} stands on {name}: say so in its row's `uses`")
-        method, uses, configs = methods.METHODS[name], reach(name), self.configs
-        if uses is not None:
-            configs = {row: configs[row] for row in (name, *uses) if row in configs}
-            data = data if "film" in uses else data.without_film
-            data = data if "labels" in uses else data.without_labels
+        require(self.uses is None or name in self.uses, f"{self.name} stands on {name}: say so in its row's `uses`")
+        method, uses = methods.METHODS[name], reach(name)
+        data = data.only(uses)
+        configs = {row: value for row, value in self.configs.items() if row in {name, *uses}}
         config = config or configs.get(name, method.config)
         depends = {"config": config, "configs": configs, "data": data.checksum}
-        run = replace(self, configs=configs, rows=uses, _depends=()).named(name, depends)
+        run = replace(self, configs=configs, uses=uses, _depends=()).named(name, depends)
         if run._key not in self._fitted:
             self._fitted[run._key] = method.fit(data, config, run)
         return self._fitted[run._key]
 
     def cached(self, make):
         """make() -> params that are learned without steps, or what it made before; once in a fit."""
-        self._once("cache")
         return files.cached(self.out / f"{self.name}-{self._key}.npz", make, self.resume) if self.out else make()
 
     def train(self, loss_and_gradients, init, draw, *, project=None, watch=None, **descent):
         """train.fit with this run's settings, or those of `descent` -> params; once in a fit."""
-        self._once("train")
         settings = {key: getattr(self, key) for key in "steps rate optimizer bias_rate seed".split()} | descent
         place = self.out and checkpoints.Checkpoint(self.out, self.name, {"key": self._key}, self.resume)
         params, self.histories[self.name] = train.fit(
@@ -72,26 +67,19 @@ class Run:
 
     @property
     def _key(self):
+        require(self._depends, "results that are kept need names: use run.fitted, or run.named")
         return files.key(self._depends)
-
-    def _once(self, what):
-        """Two results of one name would be taken for one another."""
-        named = self._depends and what not in self._used
-        require(named or not self.out, f"{self.name}: another {what} needs a name; use run.fitted, or run.named")
-        self._used.add(what)
 
 
 class Method(NamedTuple):
     """A row of the table.
 
-    title: as printed. fit(data, config, run) -> params, {} where there is nothing to learn. encode(params, frames (N,
-    32, 32, 3) uint8) -> z (N, ...) on the host. config: a frozen dataclass, or None. kind: in pictures.
-    describe(params, frames) -> what a report says of it, any of "learned", how many numbers were learned; "filters"
-    (F, F, C, K); "group", how many of them are pooled together; "silent", the units that none of these frames
-    activates; "errors", {way of decoding: error}. None: there is nothing to say, and nothing was learned.
-    accuracy(params, images, labels) -> the share of images whose class it finds, where it looks for classes.
-    uses: of "film", "labels" and other rows, those that fit is handed, and so those that its files depend on; None:
-    all there is.
+    title: as printed. fit(data, config, run) -> params. encode(params, frames (N, 32, 32, 3) uint8) -> z (N, ...) on
+    the host. config: a frozen dataclass, or None. kind: in pictures. describe(params, frames) -> any of "learned", how
+    many numbers were learned; "filters" (F, F, C, K); "group", how many of them are pooled together; "silent", the
+    units that none of these frames activates; "errors", {way of decoding: error}. uses: of "film", "labels" and other
+    rows, those that fit is handed, and so those that its files depend on. accuracy(params, images, labels) -> the share
+    of images whose class it finds, where it looks for classes.
     """
 
     title: str
@@ -100,12 +88,11 @@ class Method(NamedTuple):
     config: object = None
     kind: str = "control"
     describe: Callable | None = None
-    uses: tuple | None = None
+    uses: tuple = ("film",)
     accuracy: Callable | None = None
 
 
 def reach(name):
-    """What row `name` uses, and what the rows that it uses do; None: it may be anything."""
-    uses = methods.METHODS[name].uses
-    below = [uses] + [reach(use) for use in uses or () if use in methods.METHODS]
-    return None if None in below else tuple(dict.fromkeys(sum(below, ())))
+    """What row `name` uses, and what the rows that it uses do."""
+    uses = set(methods.METHODS[name].uses)
+    return uses.union(*(reach(row) for row in uses & set(methods.METHODS)))

@@ -46,8 +46,7 @@ def _fix_signs(vectors):
 def learn(x, pairs, config):
     """x (N, D) of any type, pairs (P, 2) of indices of adjacent rows -> params of `features`, and "slowness" (K,).
 
-    Signs are fixed: the largest entry of each axis, and the largest weight of each feature, is positive. ValueError
-    without pairs, or where x is constant.
+    ValueError without pairs, or where x is constant.
     """
     require(len(pairs) > 0, "slow features need pairs of adjacent frames, and there are none")
     count = len(x)

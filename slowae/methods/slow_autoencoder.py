@@ -3,8 +3,8 @@
 Parameters of a row: "mean" and "matrix" of the whitening; its own filter bank as "W_e", "b_e", "W_d", and as "pool" the
 `group` and `size` of its groups; for a second layer the bank below it as "below/W_e", ..., and "centre" (K / group,)
 and "scale" of that bank's codes, which the second layer sees with mean 0 and variance 1: so alpha and beta keep their
-units, and the common mean of codes, which are never negative, does not silence units (lesson 08). Kavukcuoglu et al.
-(2009) let neighbouring groups overlap; here, and in the row of group sparsity, no unit stands in two.
+units, and the common mean of codes, which are never negative, does not silence units (lesson 08). Groups do not
+overlap, as those of Kavukcuoglu et al. (2009) do.
 """
 
 from functools import cache
@@ -31,10 +31,6 @@ def shapes(*stages):
     return [(stage.side, stage.side, C, stage.filters) for stage, C in zip(stages, maps, strict=False)]
 
 
-def _pooled(config):
-    return np.array([config.group, config.size])
-
-
 def pool(params):
     """What "pool" says, as Config for `encode`."""
     group, size = params["pool"]
@@ -55,7 +51,8 @@ def as_layers(learned, stages):
     """W_1, b_1, and for a second layer W_2, b_2, learned together -> the parameters of a row."""
     params = {}
     for i, (bank, stage) in enumerate(zip(("below/", "")[-len(stages) :], stages, strict=True), 1):
-        params |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"], f"{bank}pool": _pooled(stage)}
+        params |= {f"{bank}W_e": learned[f"W_{i}"], f"{bank}b_e": learned[f"b_{i}"]}
+        params[f"{bank}pool"] = np.array([stage.group, stage.size])
     if len(stages) == 2:  # the second layer saw the codes of the first as they are
         params |= {"centre": np.zeros(learned["W_2"].shape[2], np.float32), "scale": np.float32(1)}
     return params
@@ -84,71 +81,71 @@ def encode(params, frames):
     return in_blocks(lambda x: model.encode(params, seen(params, x), pool(params)), frames)
 
 
-def _inputs(data, run, below):
-    """The parameters of `seen`: the whitening, and where there is one, row `below` with the moments of its codes."""
+def _inputs(data, config, run, below=None):
+    """All but the filters of a row: the whitening, its pool, and where there is one, row `below` and its moments."""
+    pooled = {"pool": np.array([config.group, config.size])}
     if below is None:
-        return fit_zca(data, None, run)
+        return fit_zca(data, None, run) | pooled
     params = run.fitted(below, data)
     centre, scale = moments(encode(params, data.frames[:: -(-len(data.frames) // 1000)]))
     bank = {f"below/{name}": params[name] for name in ("W_e", "b_e", "W_d", "pool")}
-    return {"mean": params["mean"], "matrix": params["matrix"], **bank, "centre": centre, "scale": scale}
+    return {"mean": params["mean"], "matrix": params["matrix"], **bank, "centre": centre, "scale": scale} | pooled
 
 
-def _shape(inputs, config):
-    """Of the filters (F, F, C, K) of a layer that sees these inputs."""
-    return config.side, config.side, len(inputs["centre"]) if "centre" in inputs else 3, config.filters
+def _start(rng, inputs, config):
+    """The filters that training begins with."""
+    C = len(inputs["centre"]) if "centre" in inputs else 3
+    return model.init_params(rng, (config.side, config.side, C, config.filters))
 
 
 def fit_random(data, config, run, below=None):
     """The start of training, and no training."""
-    inputs = _inputs(data, run, below)
-    start = model.init_params(np.random.default_rng(run.seed), _shape(inputs, config))
-    return inputs | start | {"pool": _pooled(config)}
+    inputs = _inputs(data, config, run, below)
+    return inputs | _start(np.random.default_rng(run.seed), inputs, config)
 
 
 def fit_patches(data, config, run):
     """Random patches of whitened frames as filters, scaled as the random ones (Coates, Ng 2011)."""
-    inputs = fit_zca(data, None, run)
-    rng, (F, _, C, K) = np.random.default_rng(run.seed), _shape(inputs, config)
+    rng, F, K = np.random.default_rng(run.seed), config.side, config.filters
     x = data.whiten(data.frames[rng.integers(len(data.frames), size=K)])
     corners = rng.integers(x.shape[1] - F + 1, size=(K, 2))
     W = np.stack([x[k, i : i + F, j : j + F] for k, (i, j) in enumerate(corners)], -1)
     W /= np.sqrt((W * W).sum((0, 1, 2)))
-    bank = {"W_e": min(0.5, 2 * C / K) * W, "b_e": np.zeros(K, np.float32), "W_d": W}
-    return inputs | bank | {"pool": _pooled(config)}
+    bank = {"W_e": min(0.5, 2 * W.shape[2] / K) * W, "b_e": np.zeros(K, np.float32), "W_d": W}
+    return _inputs(data, config, run) | bank
 
 
 def layer_input(inputs, frames):
-    """x(indices) -> what a layer with these parameters of `seen` sees of those frames, all on the backend."""
+    """x(indices) -> what a layer with these parameters of `seen` sees of those frames, all on the backend.
+
+    A batch is few frames, and to whiten it all of the matrix is read: so all are seen at once, where they fit.
+    """
     here, frames = on_device(inputs), to_device(frames)
-    # A batch is few frames, and to whiten it all of the matrix is read: once for all of them, where they fit.
-    if seen(here, frames[:1]).nbytes * len(frames) > LARGEST:
-        return lambda picks: seen(here, frames[picks])
 
     @cache  # made by the first batch: a training that is read from a file draws none
     def whole():
         return array_module(frames).concatenate([seen(here, frames[i : i + 500]) for i in range(0, len(frames), 500)])
 
-    return lambda picks: whole()[picks]
+    fits = seen(here, frames[:1]).nbytes * len(frames) <= LARGEST
+    return lambda picks: whole()[picks] if fits else seen(here, frames[picks])
 
 
 def fit(data, config, run, below=None):
     """Eq. 2 on pairs, or triplets, of whitened frames, or of the frozen codes of row `below`."""
-    inputs, windows = _inputs(data, run, below), data.triplets if config.T == 3 else data.pairs
+    inputs, windows = _inputs(data, config, run, below), data.triplets if config.T == 3 else data.pairs
     watched, x = seen(on_device(inputs), to_device(watched_frames(data))), layer_input(inputs, data.frames)
 
     def draw(rng):
         drawn = windows[rng.integers(len(windows), size=run.batch)]
         return x(to_device(processes.share(drawn).T.ravel()))
 
-    learned = run.train(
+    return inputs | run.train(
         lambda params, x, done: model.loss_and_gradients(params, x, config, done),
-        lambda rng: model.init_params(rng, _shape(inputs, config)),
+        lambda rng: _start(rng, inputs, config),
         draw,
         project=optim.project,
         watch=lambda params: model.statistics(params, watched, config),
     )
-    return inputs | learned | {"pool": _pooled(config)}
 
 
 def silent(params, frames):
@@ -166,8 +163,7 @@ def describe_filters(params, frames):
 
 def count(params):
     """How many weights and biases these parameters of a row hold, of all its layers."""
-    names = [name for name in params if name.removeprefix("below/").startswith(("W", "b_"))]
-    return sum(params[name].size for name in names)
+    return sum(value.size for name, value in params.items() if name.removeprefix("below/").startswith(("W", "b_")))
 
 
 def describe(params, frames):

@@ -5,13 +5,13 @@ division keeps A from being constant; a penalty on the squared correlations of d
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from slowae import layers, model
 from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, in_blocks, map_blocks
-from slowae.checks import require
 from slowae.data import patches
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.whitened import fit_zca
@@ -19,8 +19,8 @@ from slowae.methods.whitened import fit_zca
 
 @dataclass(frozen=True, kw_only=True)
 class Patches:
-    """What is learned from patches, to be used at all places: filters of side x side, in groups of `group`, pooled over
-    size x size places; pairs of patches to learn from, and in a batch; Adam's rate."""
+    """Filters of side x side, in groups of `group`, pooled over size x size places; pairs of patches to learn from, and
+    in a batch; Adam's rate."""
 
     filters: int = 64
     side: int = 9
@@ -37,9 +37,6 @@ class Config(Patches):
 
     decorrelation: float = 1.0
 
-    def __post_init__(self):
-        require(0 <= self.decorrelation < float("inf"), f"decorrelation must be finite, not negative: {self}")
-
 
 def loss_and_gradients(params, x, config):
     """sum_i <(A_i - A'_i)^2> / var A_i + decorrelation sum over i != j of corr(A_i, A_j)^2 -> loss, gradients.
@@ -47,8 +44,7 @@ def loss_and_gradients(params, x, config):
     x (2N, D), all x_t, then all x_t'; W (D, K); means and variances are the batch's, both frames together.
     """
     N = len(x) // 2
-    a = x @ params["W"]
-    A, pool_cache = layers.l2_pool_forward(a, config.group)
+    A, pool_cache = layers.l2_pool_forward(x @ params["W"], config.group)
     zero = array_module(A).zeros_like(A, shape=A.shape[1:])
     # Mean 0, variance 1. The epsilon is nothing beside any variance, and leaves a silent group at 0.
     y, norm_cache = layers.batch_norm_forward(A, zero, epsilon=1e-30)
@@ -61,8 +57,7 @@ def loss_and_gradients(params, x, config):
     dy = 2 / N * array_module(A).concatenate([difference, -difference])
     dy += 2 * config.decorrelation / N * (y @ correlation)
     dA, _ = layers.batch_norm_backward(dy, norm_cache)
-    da = layers.l2_pool_backward(dA, pool_cache)
-    return loss, {"W": x.T @ da}
+    return loss, {"W": x.T @ layers.l2_pool_backward(dA, pool_cache)}
 
 
 def project(params):
@@ -93,9 +88,7 @@ def fit_filters(learn, data, config, run):
     return fit_zca(data, None, run) | {"pool": np.array([config.group, config.size]), "W": W}
 
 
-def fit(data, config, run):
-    """As many filters of the same size as layer 1 has, learned on patches."""
-    return fit_filters(learn, data, config, run)
+fit = partial(fit_filters, learn)
 
 
 def encode(params, frames):
@@ -104,13 +97,14 @@ def encode(params, frames):
     W = params["W"]
     zero = array_module(W).zeros_like(W, shape=W.shape[3:])
 
-    def energy(x):
-        a, _ = model.convolution(x).conv_forward(x, W, zero)
-        return layers.l2_pool_forward(a, pool.group, pool.size)[0]
-
     def code(frames):
         x = eq2.seen(params, frames)
-        return array_module(x).concatenate(map_blocks(lambda block: energy(x[block]), frame_blocks(x, W)))
+
+        def energy(block):
+            a, _ = model.convolution(x).conv_forward(x[block], W, zero)
+            return layers.l2_pool_forward(a, pool.group, pool.size)[0]
+
+        return array_module(x).concatenate(map_blocks(energy, frame_blocks(x, W)))
 
     return in_blocks(code, frames)
 

@@ -7,6 +7,7 @@ one of least loss.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -26,9 +27,6 @@ class Config(subspace.Patches):
 
     slowness: float = 1.0
     group: int = field(default=2, kw_only=True)
-
-    def __post_init__(self):
-        require(0 <= self.slowness <= 1, f"the weight of slowness must lie between 0 and 1, not {self.slowness}")
 
 
 def loss_and_gradients(params, x, config):
@@ -67,16 +65,13 @@ def learn(x, units, config, run):
     """Pairs of whitened patches x (2, P, D) on the host, of mean 0 -> filters W = S U (D, units), by run.train."""
     S = principal_sphere(x, units)
 
-    def start(rng):
-        return {"U": np.linalg.qr(rng.standard_normal((units, units)))[0]}
-
     def loss(params, batch, done):
         value, grads = loss_and_gradients(params, batch, config)
         return value, {"U": tangent(params["U"], grads["U"])}
 
     learned = run.train(
         loss,
-        start,
+        lambda rng: {"U": np.linalg.qr(rng.standard_normal((units, units)))[0]},
         patches.batches(to_device(x @ S), config.batch),
         project=project,
         optimizer="adam",
@@ -85,6 +80,4 @@ def learn(x, units, config, run):
     return S @ learned["U"]
 
 
-def fit(data, config, run):
-    """As many filters of the same size as layer 1 has, learned on patches."""
-    return subspace.fit_filters(learn, data, config, run)
+fit = partial(subspace.fit_filters, learn)
