@@ -73,8 +73,7 @@ def judge(methods, runs, folds, images=None, classes=False, distractors=0):
 
 
 def _temporal(name, row, run, fold, distractors):
-    """Retrieval among the test scenes, and with distractors, if any -> {task: Retrieval}; of the first the row keeps
-    more."""
+    """Retrieval among the test scenes, and with distractors, if any -> {task: Retrieval}; the first fills the row."""
     method, began = METHODS[name], time.perf_counter()
     params = run.fitted(name, fold.data)
     seconds = time.perf_counter() - began
@@ -94,8 +93,7 @@ def _temporal(name, row, run, fold, distractors):
 
 
 def _classes(name, row, params, images, run):
-    """Test images ask, training images are the gallery -> Retrieval. The search is cached, under a checksum of the
-    codes themselves."""
+    """Test images ask, training images are the gallery -> Retrieval, cached under a checksum of the codes."""
     (gallery, gallery_labels), (queries, labels) = images["train"], images["test"]
     codes, asked = (METHODS[name].encode(params, x) for x in (gallery, queries))
 

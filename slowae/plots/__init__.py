@@ -18,6 +18,7 @@ from slowae import files
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999", "#F0E442"]
 CURVES = cycler(linestyle=["-", "--", ":", "-."]) * cycler(color=COLOURS)  # all colours, then again in another line
+SIDE = 0.9  # of a frame in a row of frames
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
     groups: {title: how many are pooled together}, 4 by default. silent: {title: the units that never fire}, which have
     learned nothing: left empty, and counted below.
     """
-    columns = min(columns, len(dictionaries))
+    groups, silent, columns = groups or {}, silent or {}, min(columns, len(dictionaries))
     rows = -(-len(dictionaries) // columns)
     figure = Figure(figsize=(4.4 * columns, 4.6 * rows), layout="constrained")
     figure.get_layout_engine().set(wspace=0.08)
@@ -90,8 +91,8 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
     for axes in grid:
         axes.axis("off")
     for axes, (title, W) in zip(grid, dictionaries.items(), strict=False):
-        empty = (silent or {}).get(title) or []
-        axes.imshow(filter_mosaic(W, (groups or {}).get(title, 4), empty), interpolation="nearest")
+        empty = silent.get(title) or []
+        axes.imshow(filter_mosaic(W, groups.get(title, 4), empty), interpolation="nearest")
         axes.set_title(f"{title}: filters, by pool group" if silent else title, fontsize=10)
         if empty:
             axes.text(0.5, -0.04, f"empty: {len(empty)} of {W.shape[3]} units that never fire", fontsize=8,
@@ -116,8 +117,8 @@ def precision_recall(rows, oracle=None, recall="recall: share of the scene found
 
 
 @styled()
-def frame_rows(rows, side=0.9):
-    """{title: frames (n, H, W, 3) uint8} -> Figure, axes: each row its frames, of width 1, side by side.
+def frame_rows(rows):
+    """{title: frames (n, H, W, 3) uint8} -> Figure, axes: each row its frames, SIDE wide, at 0, 1, 2, ...
 
     One axes for all: a grid of them takes matplotlib ten times as long.
     """
@@ -126,9 +127,9 @@ def frame_rows(rows, side=0.9):
     axes = figure.subplots()
     for y, frames in enumerate(rows.values()):
         for x, frame in enumerate(frames):
-            axes.imshow(frame, extent=(x, x + side, y + side, y), interpolation="nearest")
+            axes.imshow(frame, extent=(x, x + SIDE, y + SIDE, y), interpolation="nearest")
     axes.set(xlim=(-0.1, columns), ylim=(len(rows), -0.1), xticks=[])
-    axes.set_yticks(side / 2 + np.arange(len(rows)), rows, fontsize=8)
+    axes.set_yticks(SIDE / 2 + np.arange(len(rows)), rows, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure, axes
@@ -152,7 +153,7 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
     for y, indices in enumerate(rows.values()):
         for x, index in enumerate(indices, 1):
             border = right if scene[index] == scene[query] else wrong
-            axes.add_patch(Rectangle((x, y), 0.9, 0.9, fill=False, linewidth=2.5, **border))
+            axes.add_patch(Rectangle((x, y), SIDE, SIDE, fill=False, linewidth=2.5, **border))
     axes.xaxis.tick_top()
     axes.set_xticks([0.45, 1.45], ["query", "nearest"], fontsize=8)
     lines = [Line2D([], [], label=f"of the same {what}", **right), Line2D([], [], label="of another", **wrong)]
@@ -174,8 +175,7 @@ def training_curves(histories):
     for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for name, history in histories.items():
             axes.plot([row["step"] for row in history], [row[key] for row in history], label=name)
-        axes.set(xlabel="step", title=key, ylabel=label)
-        axes.set_ylim(bottom=0)
+        axes.set(xlabel="step", title=key, ylabel=label, ylim=(0, None))
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
