@@ -48,8 +48,9 @@ def test_a_users_settings_change_no_figure_not_even_where_a_notebook_shows_it():
 
     def shown():
         curves = {"pixels": (rng.random(5), np.linspace(0.1, 1, 5), 0.5)}
-        figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5)), "$R_k$"),
+        figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5))),
                    plots.nearest_frames(rng.integers(0, 255, (9, 4, 4, 3), np.uint8), 0, {"a": [1, 2]}, np.arange(9)),
+                   paper.standings({"a": [(-0.1, None, None), (-0.2, None, None)]}, {"a": "control"}),
                    paper.grid({"alpha": [1, 2], "beta": [3], "one": [[1], [2]], "other": [[3], [1]]})]  # fmt: skip
         pictures = []
         for figure in figures:
@@ -59,7 +60,7 @@ def test_a_users_settings_change_no_figure_not_even_where_a_notebook_shows_it():
 
     expected, rng = shown(), np.random.default_rng(0)
     user = {"image.origin": "lower", "text.usetex": True, "image.cmap": "gray", "lines.linewidth": 9}
-    user["mathtext.fontset"] = "stix"  # asked for when a figure is drawn
+    user["axes.unicode_minus"] = False  # asked for when a figure is drawn
     with matplotlib.style.context(["dark_background", user]):
         assert shown() == expected
         assert matplotlib.rcParams["lines.linewidth"] == 9  # the user's own figures stay theirs
