@@ -24,6 +24,12 @@ def test_each_filter_stands_in_its_group_scaled_by_its_largest(K, group, C):
         assert (image[y + 3 : y + 4] == 1).all()  # white between them
 
 
+def test_units_that_never_fire_are_left_empty_and_counted():
+    W = np.ones((3, 3, 1, 4))
+    one, other = plots.filters({"a": W, "b": W}, {"a": 4, "b": 2}, {"a": [1], "b": None}).axes
+    assert [text.get_text() for text in one.texts] == ["empty: 1 of 4 units that never fire"] and not other.texts
+
+
 def test_saving_is_whole_and_the_same_twice(tmp_path):
     history = [{"step": s, "reconstruction": 1, "sparsity": 1, "slowness": 1, "active": 1, "dead": 0} for s in (1, 2)]
     for name in ("one", "two"):
@@ -50,7 +56,7 @@ def test_a_users_settings_change_no_figure_not_even_where_a_notebook_shows_it():
         curves = {"pixels": (rng.random(5), np.linspace(0.1, 1, 5), 0.5)}
         figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5))),
                    plots.nearest_frames(rng.integers(0, 255, (9, 4, 4, 3), np.uint8), 0, {"a": [1, 2]}, np.arange(9)),
-                   paper.standings({"a": [(-0.1, None, None), (-0.2, None, None)]}, {"a": "control"}),
+                   paper.standings({"a": [(-0.1, None, None), (-0.2, None, None)]}, {"a": "control"}, "all"),
                    paper.grid({"alpha": [1, 2], "beta": [3], "one": [[1], [2]], "other": [[3], [1]]})]  # fmt: skip
         pictures = []
         for figure in figures:
