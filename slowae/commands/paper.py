@@ -67,7 +67,7 @@ def overview(results):
 
 
 def standing(results):
-    """results.json -> the picture of who stands where, beside pixels; by all scenes where none were told to move."""
+    """results.json -> the picture of who stands where, beside pixels; of all scenes where there is no moving third."""
     task, where = "moving" if "moving" in results["tasks"] else "temporal", {}
     for name, row in results["rows"].items():
         records = [table.difference(results, name, "pixels", *of) for of in ((task, "map"), ("class", "auc"))]
