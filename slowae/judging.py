@@ -10,8 +10,6 @@ import numpy as np
 from slowae import files, progress, retrieval, scores
 from slowae.methods import METHODS, Data
 
-TASKS = "temporal", "moving", "crowded", "class"
-
 
 class Fold(NamedTuple):
     """What is learned from, and what is tested on: frames, their scenes' numbers, the units that are resampled, and
@@ -61,61 +59,48 @@ def judge(methods, runs, folds, images=None, classes=False, distractors=0):
     rows = {name: Row() for name in methods}
     for run in runs:
         for name, row in rows.items():
-            parts = {}
-            for fold in folds:
-                first = fold is folds[0]
-                params = _train(name, row, fold, run)
-                for task, result in _temporal(name, row, params, fold, distractors).items():
-                    parts.setdefault(task, []).append(result)
-                if first and classes:
-                    parts["class"] = [_classes(name, row, params, images, run)]
-                if first and METHODS[name].accuracy:
-                    row.accuracy.append(METHODS[name].accuracy(params, *images["test"]))
-            joined = {task: scores.join(results) for task, results in parts.items()}
+            parts = [_temporal(name, row, run, fold, distractors) for fold in folds]
+            joined = {task: scores.join([part[task] for part in parts]) for task in parts[0]}
             joined["moving"] = joined["temporal"].only(moving_third(folds))
-            for task in TASKS:
-                if task in joined:
-                    row.retrievals.setdefault(task, []).append(joined[task])
+            params = run.fitted(name, folds[0].data)
+            if classes:
+                joined["class"] = _classes(name, row, params, images, run)
+            for task, result in joined.items():
+                row.retrievals.setdefault(task, []).append(result)
+            if METHODS[name].accuracy:
+                row.accuracy.append(METHODS[name].accuracy(params, *images["test"]))
     return rows
 
 
-def _train(name, row, fold, run):
-    """-> params; the first ones stay in the row."""
-    began = time.perf_counter()
+def _temporal(name, row, run, fold, distractors):
+    """Retrieval among the test scenes, and with distractors, if any -> {task: Retrieval}; the first fills the row."""
+    method, began = METHODS[name], time.perf_counter()
     params = run.fitted(name, fold.data)
-    if row.params is None:
-        row.params, row.history = params, run.histories.get(name)
-        row.seconds = row.history[-1]["seconds"] if row.history else time.perf_counter() - began
-        describe = METHODS[name].describe
-        row.about = describe(params, evenly(fold.frames, 300)) if describe else {}
-    return params
-
-
-def _temporal(name, row, params, fold, distractors):
-    """Retrieval among the test scenes, and with distractors, if any -> {task: Retrieval}."""
-    queries, films = retrieval.middle_frames(fold.scene), fold.data.frames
-    codes = METHODS[name].encode(params, fold.frames)
+    seconds = time.perf_counter() - began
+    codes = method.encode(params, fold.frames)
     results = {"temporal": retrieval.temporal_retrieval(codes, fold.scene, fold.group)}
     if distractors:
-        crowd = METHODS[name].encode(params, evenly(films, distractors))
+        crowd = method.encode(params, evenly(fold.data.frames, distractors))
         results["crowded"] = retrieval.temporal_retrieval(codes, fold.scene, fold.group, crowd)
-    if "temporal" not in row.nearest:
-        row.nearest["temporal"] = retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
+    if row.params is None:
+        row.params, row.history = params, run.histories.get(name)
+        row.seconds = row.history[-1]["seconds"] if row.history else seconds
+        row.about = method.describe(params, evenly(fold.frames, 300)) if method.describe else {}
         row.dead = bool((codes == codes[:1]).all())
+        queries = retrieval.middle_frames(fold.scene)
+        row.nearest["temporal"] = retrieval.neighbours(codes[queries], codes, min(9, len(codes) - 1), queries)
     return results
 
 
 def _classes(name, row, params, images, run):
-    """Test images ask, training images are the gallery -> Retrieval. The search is cached, under a checksum of the
-    codes themselves."""
+    """Test images ask, training images are the gallery -> Retrieval, cached under a checksum of the codes."""
     (gallery, gallery_labels), (queries, labels) = images["train"], images["test"]
     codes, asked = (METHODS[name].encode(params, x) for x in (gallery, queries))
 
     def search():
         bar = partial(progress.bar, desc=f"classes: {name}")
         result = retrieval.class_retrieval(asked, labels, codes, gallery_labels, bar)
-        nearest = retrieval.neighbours(asked[:1], codes, min(9, len(codes)))[0]
-        return {"found": result.found.astype(np.uint8), "nearest": nearest}
+        return {"found": result.found.astype(np.uint8), "nearest": retrieval.neighbours(asked[:1], codes, 9)[0]}
 
     key = files.key([files.checksum(x) for x in (codes, gallery_labels, asked, labels)])
     cached = files.cached(run.out / f"classes-{name}-{key}.npz", search, run.resume)

@@ -1,39 +1,37 @@
 """What the rows scored -> results.json, table.md, learned.npz, and then the pictures."""
 
-import time
 import warnings
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
 from slowae import files, measures, retrieval, scores
-from slowae.backend import chosen, to_host
-from slowae.environment import machine, peak_mb, versions
+from slowae.backend import to_host
 from slowae.judging import evenly
 from slowae.methods import METHODS, pooled_decoder
 
 SHOWN = "pixels colour_histogram random beta0 layer1 layer2 unitary drlim1".split()  # before others, in pictures
 
 
+def _record(value, draws, groups, **names):
+    low, high = scores.interval(draws, groups)
+    return names | {"value": float(value), "low": low, "high": high}
+
+
 def _compared(rows, task, measure):
     """{name: Row} -> one record for each row, and one for each two, of the later minus the earlier."""
     retrievals = {name: row.retrievals[task] for name, row in rows.items()}
     groups = next(iter(retrievals.values()))[0].groups
-    records, differences, draws = [], [], {}
+    records, differences, draws, of = [], [], {}, {"task": task, "measure": measure}
     for name, some in retrievals.items():
         seeds = [float(r.measure(measure)) for r in some]
         draws[name] = np.mean([r.bootstrap(measure) for r in some], 0)
-        records.append(_record(np.mean(seeds), draws[name], groups, row=name, task=task, measure=measure, seeds=seeds))
+        records.append(_record(np.mean(seeds), draws[name], groups, row=name, **of, seeds=seeds))
     for one, other in combinations(records, 2):
-        names = {"row": other["row"], "minus": one["row"], "task": task, "measure": measure}
         apart = draws[other["row"]] - draws[one["row"]]
-        differences.append(_record(other["value"] - one["value"], apart, groups, **names))
+        value = other["value"] - one["value"]
+        differences.append(_record(value, apart, groups, row=other["row"], minus=one["row"], **of))
     return records, differences
-
-
-def _record(value, draws, groups, **names):
-    low, high = scores.interval(draws, groups)
-    return names | {"value": float(value), "low": low, "high": high}
 
 
 def _oracle(folds):
@@ -42,16 +40,12 @@ def _oracle(folds):
 
 def _limits(folds, moving):
     """Records of the oracle and of chance, among all scenes and in the moving third."""
-    oracle = _oracle(folds)
-    chance = [retrieval.chance(fold.scene) for fold in folds]
-    records = []
-    for task, queries in (("temporal", slice(None)), ("moving", moving)):
-        best = oracle.only(queries)
-        for measure in ("map", "auc"):
-            expected = np.concatenate([c[measure] for c in chance])[queries].mean()
-            for row, value in (("oracle", best.measure(measure)), ("chance", expected)):
-                names = {"row": row, "task": task, "measure": measure, "value": float(value)}
-                records.append(names | {"low": None, "high": None, "seeds": []})
+    oracle, chance = _oracle(folds), [retrieval.chance(fold.scene) for fold in folds]
+    records, none = [], {"low": None, "high": None, "seeds": []}
+    for (task, queries), measure in product({"temporal": slice(None), "moving": moving}.items(), ("map", "auc")):
+        expected = np.concatenate([c[measure] for c in chance])[queries].mean()
+        for row, value in (("oracle", oracle.only(queries).measure(measure)), ("chance", expected)):
+            records.append({"row": row, "task": task, "measure": measure, "value": float(value), **none})
     return records
 
 
@@ -77,49 +71,42 @@ def _facts(name, row):
 
 def results(rows, folds, parted, moving):
     """{name: Row}, the queries that move -> what results.json says of scores: names are the same whatever was asked."""
-    by = parted[0][1].by
+    how = parted[0][1]
     records, differences, tasks = _limits(folds, moving), [], {}
     for task, some in next(iter(rows.values())).retrievals.items():
-        what = "images" if task == "class" else "videos" if by == "video" else "shots"
+        what = "images" if task == "class" else "videos" if how.by == "video" else "shots"
         tasks[task] = {"queries": len(some[0].found), "units": some[0].groups, "what": what}
         for measure in scores.MEASURES:
             if measure != "map_by_group" or what == "videos":
-                compared = _compared(rows, task, measure)
-                records += compared[0]
-                differences += compared[1]
+                of_rows, of_pairs = _compared(rows, task, measure)
+                records += of_rows
+                differences += of_pairs
     tested = np.concatenate([np.unique(fold.scene, return_counts=True)[1] for fold in folds])
     motion = np.concatenate([fold.motion for fold in folds])
+    scenes = {
+        "tested": len(tested),
+        "under_five_frames": int((tested < 5).sum()),
+        "moving_from": float(motion[moving].min()),
+    }
     return {
         "rows": {name: _facts(name, row) for name, row in rows.items()},
         "scores": records,
         "differences": differences,
         "tasks": tasks,
-        "scenes": {
-            "tested": len(tested),
-            "under_five_frames": int((tested < 5).sum()),
-            "moving_from": float(motion[moving].min()),
-            **{part: [len(parts[part]) for parts, _ in parted] for part in parted[0][0]},
-        },
+        "scenes": scenes | {part: [len(parts[part]) for parts, _ in parted] for part in parted[0][0]},
         "videos": sorted({s.video for parts, _ in parted for part in parts.values() for s in part}),
-        "split": parted[0][1]._asdict() | {"folds": len(folds)},
+        "split": how._asdict() | {"folds": len(folds)},
     }
-
-
-def about(start):
-    """What the results depend on beside the settings, and what they took."""
-    seconds = round(time.perf_counter() - start, 1)
-    where = {"backend": chosen(), "versions": versions(), "machine": machine()}
-    return where | {"seconds": seconds, "peak_mb": peak_mb()}
 
 
 def write(out, results, text, rows):
     """results.json, table.md and learned.npz."""
     files.write_json(out / "results.json", results)
     with files.replacing(out / "table.md") as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="surrogateescape"))
     names = "W_e", "b_e", "W_d", "W", "pool"
     banks = {title: {key: row.params[key] for key in names if key in row.params} for title, row in rows.items()}
-    files.write_groups(out / "learned.npz", {name: bank for name, bank in banks.items() if bank})
+    files.write_groups(out / "learned.npz", banks)
 
 
 def shown(names, most):
@@ -138,20 +125,18 @@ def draw(out, rows, folds, moving, images):
     trained = {titles[name]: row for name, row in rows.items() if row.history}
     grouped = {title: row.about for title, row in trained.items() if row.about.get("group", 1) > 1}
     if grouped:
-        columns = [
-            {title: about.get(key) for title, about in grouped.items()} for key in ("filters", "group", "silent")
-        ]
-        plots.draw(out / "filters.png", plots.filters, *columns)
+        parts = ({title: about.get(key) for title, about in grouped.items()} for key in ("filters", "group", "silent"))
+        plots.draw(out / "filters.png", plots.filters, *parts)
     histories = {title: row.history for title, row in trained.items() if "reconstruction" in row.history[-1]}
     if histories:
         plots.draw(out / "training.png", plots.training_curves, histories)
     for name, row in rows.items():
         if "errors" in row.about:
-            plots.draw(out / f"{name}.png", _reconstructions, row, folds[0])
+            plots.draw(out / f"{name}.png", plots.reconstructions, _reconstructed(row, folds[0]))
+    title = "the third of the scenes that move most"
     oracle = _oracle(folds).only(moving).curves()
-    curves, title = _curves(rows, "moving"), "the third of the scenes that move most"
-    plots.draw(out / "curves.png", plots.precision_recall, curves, oracle, title=title)
-    plots.draw(out / "neighbours.png", _neighbours, rows, folds[0], moving)
+    plots.draw(out / "curves.png", plots.precision_recall, _curves(rows, "moving"), oracle, title=title)
+    plots.draw(out / "neighbours.png", plots.nearest_frames, *_neighbours(rows, folds[0], moving))
     if "class" in next(iter(rows.values())).retrievals:
         plots.draw(out / "curves_classes.png", plots.precision_recall, _curves(rows, "class"), recall="recall: k / 40")
         frames, labels = (np.concatenate([images["test"][i][:1], images["train"][i]]) for i in range(2))
@@ -171,22 +156,17 @@ def _curves(rows, task):
 
 def _neighbours(rows, fold, moving):
     """Of the first fold's queries in the moving third, if any, that where the rows' numbers of right neighbours differ
-    most: its nearest in each of at most ten rows."""
-    from slowae import plots
-
-    queries, nearest = retrieval.middle_frames(fold.scene), {n: rows[n].nearest["temporal"] for n in shown(rows, 10)}
-    right = np.array([(fold.scene[i] == fold.scene[queries, None]).sum(1) for i in nearest.values()])
-    among = moving[moving < len(queries)] if (moving < len(queries)).any() else np.arange(len(queries))
+    most -> frames, the query, its nearest in each of at most ten rows, scenes."""
+    queries, names = retrieval.middle_frames(fold.scene), shown(rows, 10)
+    right = [(fold.scene[rows[n].nearest["temporal"]] == fold.scene[queries, None]).sum(1) for n in names]
+    among = moving[moving < len(queries)] if moving[0] < len(queries) else np.arange(len(queries))
     query = among[np.ptp(right, axis=0)[among].argmax()]
-    found = {METHODS[name].title: indices[query] for name, indices in nearest.items()}
-    return plots.nearest_frames(fold.frames, queries[query], found, fold.scene)
+    nearest = {METHODS[name].title: rows[name].nearest["temporal"][query] for name in names}
+    return fold.frames, queries[query], nearest, fold.scene
 
 
-def _reconstructions(row, fold):
+def _reconstructed(row, fold):
     """Eight of the frames tested, whitened, and what each way of decoding the pooled code makes of them."""
-    from slowae import plots
-
     whitened, decoded = pooled_decoder.reconstructed_frames(row.params, evenly(fold.frames, 8))
-    errors = row.about["errors"]
-    named = {f"{way}\n{errors[way]:.2f}": to_host(x_hat) for way, x_hat in decoded.items()}
-    return plots.reconstructions({"whitened film": to_host(whitened), **named})
+    named = {f"{way}\n{row.about['errors'][way]:.2f}": to_host(x_hat) for way, x_hat in decoded.items()}
+    return {"whitened film": to_host(whitened), **named}

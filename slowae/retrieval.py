@@ -13,8 +13,7 @@ from slowae.scores import K, Retrieval, area, share_ties
 
 def unit_rows(codes):
     """codes (N, ...) -> (N, D) floating, |row| = 1 at any scale; a zero code stays zero, similar to none."""
-    flat = codes.reshape(len(codes), -1)
-    flat = flat.astype(np.result_type(flat.dtype, np.float32), copy=False)  # others overflow if squared
+    flat = codes.reshape(len(codes), -1).astype(np.result_type(codes.dtype, np.float32), copy=False)
     xp = array_module(flat)
     largest = xp.abs(flat).max(1, keepdims=True)
     flat = flat / (largest + (largest == 0))
@@ -39,12 +38,11 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
 
     Equal similarities go by index; but those of equal codes may differ in the last bit, by the order in which a product
     adds up. exclude (Q,): for each query one index of the gallery, itself. In blocks of `block` queries (256 on the
-    host, 1024 on a GPU) with all of the gallery; progress wraps the list of blocks, say tqdm.
-    ValueError if k is more than the gallery offers, or codes hold NaN or Inf.
+    host, 1024 on a GPU); progress wraps the list of blocks. ValueError if k is more than the gallery offers, or codes
+    hold NaN or Inf.
     """
     offered = len(gallery) - (exclude is not None)
     require(1 <= k <= offered, f"{k} neighbours were asked of a gallery of {offered}")
-    require(queries.shape[1:] == gallery.shape[1:], f"queries {queries.shape} do not fit the gallery {gallery.shape}")
     xp = array_module(gallery)
     block = block or (256 if xp is np else 1024)
 
@@ -65,53 +63,41 @@ def neighbours(queries, gallery, k=K, exclude=None, block=None, progress=iter):
 def middle_frames(scene):
     """scene (N,), the scene number of each frame, in runs -> the index of each scene's middle frame, n // 2."""
     _, first, count = np.unique(scene, return_index=True, return_counts=True)
-    runs = 1 + np.count_nonzero(np.diff(scene))
+    runs = 1 + np.count_nonzero(scene[1:] != scene[:-1])
     require(runs == len(first), f"the frames of a scene must stand together: {len(first)} scenes are in {runs} runs")
     return first + count // 2
 
 
-def _relevant(scene, queries):
-    """How many frames there are to find for each query (Q,)."""
-    _, member, count = np.unique(scene, return_inverse=True, return_counts=True)
-    relevant = count[member][queries] - 1
+def _asked(scene):
+    """scene (N,) -> the queries, and how many frames there are to find for each (Q,)."""
+    relevant = np.unique(scene, return_counts=True)[1] - 1
     require(relevant.min() >= 1, "every scene needs at least two frames")
-    return relevant
-
-
-def _code_numbers(codes):
-    """codes (N, ...) on the host -> a number for each (N,), the same for codes of one direction."""
-    numbers = {}
-    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in unit_rows(codes)])
+    return middle_frames(scene), relevant
 
 
 def temporal_retrieval(codes, scene, group=None, distractors=None):
     """codes (N, ...), scene (N,), group (N,) the video of each frame, for the bootstrap -> Retrieval.
 
     Frames of equal codes share their ranks, and a query whose code is 0 ranks all frames alike: such codes score what
-    chance does, however near in time the frames stand. distractors (M, ...): codes of other scenes' frames, which make
-    the gallery larger.
+    chance does. distractors (M, ...): codes of other scenes' frames, which make the gallery larger.
     """
-    _, scene = np.unique(scene, return_inverse=True)  # from 0 on: the number -1 is free for distractors
-    require(len(codes) == len(scene) >= 2, f"{len(codes)} codes, but {len(scene)} scene numbers; 2 or more are needed")
-    group = scene if group is None else np.asarray(group)
-    queries = middle_frames(scene)
-    relevant = _relevant(scene, queries)
-    gallery, everyone = codes, scene
-    if distractors is not None:
-        gallery = np.concatenate([codes, distractors])
-        everyone = np.concatenate([scene, np.full(len(distractors), -1)])
+    require(len(codes) == len(scene), f"{len(codes)} codes, but {len(scene)} scene numbers")
+    queries, relevant = _asked(scene)
+    gallery = codes if distractors is None else np.concatenate([codes, distractors])
     there = to_device(gallery)
     nearest = to_host(neighbours(there[queries], there, min(K, len(gallery) - 1), to_device(queries)))
-    numbers, found, gain = _code_numbers(gallery), [], []
+    seen, shares = {}, []
+    numbers = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in unit_rows(gallery)])  # of each direction
     for query, ranked in zip(queries, nearest, strict=True):
         code = numbers if gallery[query].any() else np.zeros_like(numbers)
-        others = np.arange(len(gallery)) != query
-        sizes = np.bincount(code[others], minlength=code.max() + 1)
-        right = np.bincount(code[others & (everyone == scene[query])], minlength=code.max() + 1)
+        sizes = np.bincount(code)
+        right = np.bincount(code[: len(scene)][scene == scene[query]], minlength=len(sizes))
+        sizes[code[query]] -= 1  # the query itself
+        right[code[query]] -= 1
         tied = np.array(list(dict.fromkeys(code[ranked].tolist())))  # nearest first
-        for part, row in zip((found, gain), share_ties(sizes[tied], right[tied]), strict=True):
-            part.append(row)
-    return Retrieval(np.array(found), relevant, group[queries], np.array(gain))
+        shares.append(share_ties(sizes[tied], right[tied]))
+    found, gain = np.array(shares).swapaxes(0, 1)
+    return Retrieval(found, relevant, (scene if group is None else group)[queries], gain)
 
 
 def class_retrieval(queries, labels, gallery, gallery_labels, progress=iter):
@@ -123,8 +109,7 @@ def class_retrieval(queries, labels, gallery, gallery_labels, progress=iter):
 
 def oracle_retrieval(scene, group=None):
     """The best that any metric can do: every frame of the query's scene comes first."""
-    queries = middle_frames(scene)
-    relevant = _relevant(scene, queries)
+    queries, relevant = _asked(scene)
     found = np.minimum(np.arange(1, K + 1), relevant[:, None])
     return Retrieval(found, relevant, (scene if group is None else group)[queries])
 
@@ -134,7 +119,7 @@ def chance(scene, distractors=0):
 
     P_k = (n - 1) / G, R_k = k / G; a hit at k, of chance (n - 1) / G, follows (k - 1) (n - 2) / (G - 1) others.
     """
-    relevant = _relevant(scene, middle_frames(scene))[:, None]
+    relevant = _asked(scene)[1][:, None]
     G = len(scene) - 1 + distractors
     k = np.arange(1, min(K, G) + 1)
     P = relevant / G

@@ -6,8 +6,8 @@ sum_k hit_k P_k / min(n - 1, 40), has neither fault. "map" is the mean over quer
 means of the groups, so that a film of many scenes counts as one film.
 """
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,8 +46,7 @@ def _drawn(groups, draws, seed):
     return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), draws)
 
 
-@dataclass(frozen=True)
-class Retrieval:
+class Retrieval(NamedTuple):
     """found (Q, K): relevant frames among the k nearest, cumulative; group (Q,): what the bootstrap resamples.
 
     relevant (Q,): how many relevant frames the gallery holds. None where they outnumber k by far, as the images of a
@@ -79,12 +78,12 @@ class Retrieval:
     def measure(self, name, weights=None):
         """One of MEASURES; with weights (..., Q) of each drawing."""
         require(name in MEASURES, f"the measure must be one of {', '.join(MEASURES)}, not {name!r}")
+        weights = np.ones(len(self.found)) if weights is None else weights
         if name == "auc":
             return area(*self.curves(weights))
-        weights = np.ones(len(self.found)) if weights is None else weights
         if name == "map_by_group":
-            _, member = np.unique(self.group, return_inverse=True)
-            weights = weights / np.bincount(member)[member]
+            _, member, count = np.unique(self.group, return_inverse=True, return_counts=True)
+            weights = weights / count[member]
         return weights @ self.average_precision / weights.sum(-1)
 
     @property
@@ -93,27 +92,21 @@ class Retrieval:
         return len(np.unique(self.group))
 
     def bootstrap(self, name, draws=2000, seed=0):
-        """The measure in `draws` resamplings of the groups (draws,). Equal seeds resample alike, so differences of two
-        retrievals of the same queries are those of pairs."""
+        """The measure in `draws` resamplings of the groups (draws,): for one seed the same groups, so that differences
+        of two retrievals of the same queries are those of pairs."""
         groups, member = np.unique(self.group, return_inverse=True)
         return self.measure(name, _drawn(len(groups), draws, seed)[:, member].astype(float))
 
     def only(self, queries):
         """The same of some queries, (n,) indices."""
-        arrays = {"found": self.found, "relevant": self.relevant, "group": self.group, "gain": self.gain}
-        return replace(self, **{name: a[queries] for name, a in arrays.items() if a is not None})
+        return Retrieval(*(values if values is None else values[queries] for values in self))
+
+
+def join(retrievals):
+    """The Retrievals of several folds -> one of all their queries."""
+    return Retrieval(*(None if parts[0] is None else np.concatenate(parts) for parts in zip(*retrievals, strict=True)))
 
 
 def interval(draws, groups):
     """The middle 95 % of the drawings [low, high]; [None, None] for fewer than ENOUGH groups."""
     return np.percentile(draws, [2.5, 97.5]).tolist() if groups >= ENOUGH else [None, None]
-
-
-def join(retrievals):
-    """The Retrievals of several folds -> one of all their queries."""
-
-    def joined(name):
-        arrays = [getattr(r, name) for r in retrievals]
-        return None if arrays[0] is None else np.concatenate(arrays)
-
-    return Retrieval(joined("found"), joined("relevant"), joined("group"), joined("gain"))

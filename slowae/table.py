@@ -1,9 +1,12 @@
 """results.json in words: tables of scores, differences and intervals, and what must be known to read them."""
 
+from itertools import product
+
 from slowae.scores import ENOUGH, MEASURES
 
 TASKS = {"moving": "moving third", "temporal": "all scenes", "crowded": "among distractors", "class": "classes"}
 NAMES = {"map": "MAP", "map_by_group": "MAP, each video once", "auc": "AUC"}
+ABSENT = {"value": None, "low": None, "high": None, "seeds": []}  # the score of a row, or of a task, that is not there
 
 
 def describe(parted, fps):
@@ -31,19 +34,21 @@ def between(record, sign=""):
 def markdown(columns):
     """Columns of cells, each one's head first -> a table in Markdown that can be read as it stands.
 
-    Columns without a cell are left out, and so are lines without a cell beside the first column's.
+    Columns without a cell are left out, and so are lines without a cell beside the first column's; "" if none is left.
     """
     columns = [column for column in columns if any(column[1:])]
     lines = [line for line in zip(*columns, strict=True) if any(line[1:])]
+    if not lines:
+        return ""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
-    return "\n".join([*aligned[:1], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *aligned[1:]])
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
 
 
 def score(results, row, task, measure):
-    """One record of results["scores"]; None where there is none."""
+    """One record of results["scores"]; ABSENT where there is none."""
     wanted = {"row": row, "task": task, "measure": measure}
-    return next((record for record in results["scores"] if wanted.items() <= record.items()), None)
+    return next((record for record in results["scores"] if wanted.items() <= record.items()), ABSENT)
 
 
 def difference(results, row, minus, task, measure):
@@ -63,16 +68,12 @@ def table(results, *tasks):
     """results.json -> the scores of some tasks."""
     titles = {name: row["title"] for name, row in results["rows"].items()} | {"oracle": "oracle", "chance": "chance"}
     columns = [["representation", *titles.values()]]
-    for measure in MEASURES:
-        for task in tasks:
-            values, seeds, intervals = [f"{NAMES[measure]}, {TASKS[task]}"], ["of each seed"], ["95 %"]
-            for name in titles:
-                record = score(results, name, task, measure)
-                several = record and len(record["seeds"]) > 1
-                values.append(number(record["value"]) if record else "")
-                seeds.append(" ".join(map(number, record["seeds"])) if several else "")
-                intervals.append(between(record) if record else "")
-            columns += [values, seeds, intervals]
+    for measure, task in product(MEASURES, tasks):
+        records = [score(results, name, task, measure) for name in titles]
+        seeds = [" ".join(map(number, record["seeds"])) if len(record["seeds"]) > 1 else "" for record in records]
+        columns.append([f"{NAMES[measure]}, {TASKS[task]}", *(number(record["value"]) for record in records)])
+        columns.append(["of each seed", *seeds])
+        columns.append(["95 %", *map(between, records)])
     return markdown(columns)
 
 
@@ -80,57 +81,44 @@ def differences(results, *tasks):
     """results.json -> MAP of the last layer of Eq. 2 in the table minus that of each other row."""
     rows = results["rows"]
     best = next((name for name in ("layer2", "layer1") if name in rows), None)
-    others = [name for name in rows if name != best]
-    if best is None or not others:
+    if best is None:
         return ""
+    others = [name for name in rows if name != best]
     columns = [[f"MAP of {rows[best]['title']}", *(f"minus {rows[name]['title']}" for name in others)]]
-    for task in tasks:
-        for measure in ("map", "map_by_group"):
-            records = [difference(results, best, name, task, measure) for name in others]
-            if None in records:
-                continue
-            apart = ["" if r["low"] is None else "yes" if r["low"] > 0 or r["high"] < 0 else "no" for r in records]
-            head = TASKS[task] + NAMES[measure].removeprefix("MAP")
-            columns += [
-                [head, *(number(record["value"], "+") for record in records)],
-                ["95 %", *(between(record, "+") for record in records)],
-                ["excludes 0", *apart],
-            ]
+    for task, measure in product(tasks, ("map", "map_by_group")):
+        records = [difference(results, best, name, task, measure) for name in others]
+        if None in records:
+            continue
+        apart = ["" if r["low"] is None else "yes" if r["low"] > 0 or r["high"] < 0 else "no" for r in records]
+        head = TASKS[task] + NAMES[measure].removeprefix("MAP")
+        columns.append([head, *(number(record["value"], "+") for record in records)])
+        columns.append(["95 %", *(between(record, "+") for record in records)])
+        columns.append(["excludes 0", *apart])
     return markdown(columns)
 
 
-def alike(row):
-    """How many times as alike filters are within groups as those of two groups."""
-    groups = row.get("groups")
-    return f"{groups['within'] / groups['between']:.2f}" if groups else ""
-
-
 def learning(results):
-    """results.json -> what each row that learns has become."""
-    rows = [row for row in results["rows"].values() if "learned" in row]
-    silent = [f"{len(row['units']['silent'])} of {row['units']['of']}" if "units" in row else "" for row in rows]
-    columns = [
-        ["learned", *(row["title"] for row in rows)],
-        ["seconds", *(f"{row['seconds']:.0f}" for row in rows)],
-        ["numbers", *(f"{row['learned']:,}" for row in rows)],
-        ["alike", *map(alike, rows)],
-        ["units silent", *silent],
-    ]
-    return markdown(columns) if rows else ""
+    """results.json -> columns: what each row became, and what that took."""
+    alike, seconds, numbers, silent = ["alike"], ["seconds"], ["numbers"], ["units silent"]
+    for row in results["rows"].values():
+        groups, units = row.get("groups"), row.get("units")
+        alike.append(f"{groups['within'] / groups['between']:.2f}" if groups else "")
+        seconds.append(f"{row['seconds']:.0f}" if "learned" in row else "")
+        numbers.append(f"{row['learned']:,}" if "learned" in row else "")
+        silent.append(f"{len(units['silent'])} of {units['of']}" if units else "")
+    return [alike, seconds, numbers, silent]
 
 
 def _resampled(results):
     """What the intervals are worth, or why there are none."""
-    tasks, sentences = results["tasks"], []
-    for task, name in TASKS.items():
-        if task not in tasks:
-            continue
-        units, what = tasks[task]["units"], tasks[task]["what"]
+    sentences = []
+    for task, about in results["tasks"].items():
+        units, what = about["units"], about["what"]
+        how = f"intervals by bootstrap over {units} {what}"
         if units < ENOUGH:
-            sentences.append(f"{name.capitalize()}: no intervals, with {units} of the {ENOUGH} {what} that they need.")
-        else:
-            sentences.append(f"{name.capitalize()}: intervals by bootstrap over {units} {what}.")
-    if any(task["units"] >= ENOUGH for task in tasks.values()):
+            how = f"no intervals, with {units} of the {ENOUGH} {what} that they need"
+        sentences.append(f"{TASKS[task].capitalize()}: {how}.")
+    if any(task["units"] >= ENOUGH for task in results["tasks"].values()):
         sentences.append("In simulations such intervals held the true value in 89 % of cases with 10 videos, in 92 % "
                          "with 20 and in 94 % with 50.")  # fmt: skip
     if results["split"]["by"] == "time":
@@ -140,27 +128,25 @@ def _resampled(results):
 
 def text(results):
     """results.json -> all of it in words."""
-    scenes = results["scenes"]
+    scenes, moving = results["scenes"], results["tasks"]["moving"]["queries"]
     parts = [table(results, "moving", "temporal"), differences(results, "moving", "temporal")]
-    moving = results["tasks"]["moving"]["queries"]
     parts.append(
         f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
-        f"fewer than five frames. The moving third, {moving} of them: those whose frames "
-        f"differ most from their query, by {scenes['moving_from']:.1f} grey levels or more. Where nothing moves, every "
-        "representation is right."
+        f"fewer than five frames. The moving third, {moving} of them: those whose frames differ most from their query, "
+        f"by {scenes['moving_from']:.1f} grey levels or more. Where nothing moves, every representation is right."
     )
     parts.append(_resampled(results))
     for task in ("crowded", "class"):
-        if task in results["tasks"]:
-            parts += [table(results, task), differences(results, task)]
-    parts.append(learning(results))
-    for row in results["rows"].values():
+        parts += [table(results, task), differences(results, task)]
+    titles = [row["title"] for row in results["rows"].values()]
+    parts.append(markdown([["representation", *titles], *learning(results)]))
+    for title, row in zip(titles, results["rows"].values(), strict=True):
         if row["dead"]:
-            parts.append(f"{row['title']} is dead: all its codes are equal, and it scores what chance does.")
+            parts.append(f"{title} is dead: all its codes are equal, and it scores what chance does.")
         if "decoded" in row:
             shares = ", ".join(f"{name} {share:.3f}" for name, share in row["decoded"].items())
-            parts.append(f"{row['title']}, error as a share of the frames' variance: {shares}")
+            parts.append(f"{title}, error as a share of the frames' variance: {shares}")
         if "test_accuracy" in row:
             each = ", ".join(f"{share:.1%}" for share in row["test_accuracy_seeds"])
-            parts.append(f"{row['title']}: {row['test_accuracy']:.1%} of the test images right; of each seed {each}")
+            parts.append(f"{title}: {row['test_accuracy']:.1%} of the test images right; of each seed {each}")
     return "\n\n".join(part for part in parts if part) + "\n"

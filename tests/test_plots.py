@@ -24,23 +24,27 @@ def test_each_filter_stands_in_its_group_scaled_by_its_largest(K, group, C):
         assert (image[y + 3 : y + 4] == 1).all()  # white between them
 
 
+def test_units_that_never_fire_are_left_empty_and_counted():
+    W = np.ones((3, 3, 1, 4))
+    one, other = plots.filters({"a": W, "b": W}, {"a": 4, "b": 2}, {"a": [1], "b": None}).axes
+    assert [text.get_text() for text in one.texts] == ["empty: 1 of 4 units that never fire"] and not other.texts
+
+
 def test_saving_is_whole_and_the_same_twice(tmp_path):
     history = [{"step": s, "reconstruction": 1, "sparsity": 1, "slowness": 1, "active": 1, "dead": 0} for s in (1, 2)]
-    saved = []
-    for _ in range(2):
-        plots.save(plots.training_curves({"a": history}), tmp_path / "curves.png")
-        saved.append((tmp_path / "curves.png").read_bytes())
-    assert saved[0] == saved[1] and saved[0][:8] == b"\x89PNG\r\n\x1a\n"
-    assert [p.name for p in tmp_path.iterdir()] == ["curves.png"]
+    for name in ("one", "two"):
+        plots.save(plots.training_curves({"a": history}), tmp_path / name)
+    one, two = ((tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert one == two and one.startswith(b"\x89PNG") and one.endswith(b"IEND\xaeB`\x82")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_reconstructions_are_shown_at_the_scale_of_what_they_reconstruct(monkeypatch):
-    shown = []
-    monkeypatch.setattr(plots, "frame_rows", lambda rows: [shown.append(rows)])
+    monkeypatch.setattr(plots, "frame_rows", lambda rows: [rows])
     x = np.linspace(-1, 1, 200).reshape(1, 10, 10, 2)
-    plots.reconstructions({"whitened": x, "half": x / 2, "nothing": 0 * x})
-    assert shown[0]["nothing"].dtype == np.uint8 and (shown[0]["nothing"] == 127).all()
-    whole, half = (np.ptp(shown[0][name].astype(int)) for name in ("whitened", "half"))
+    shown = plots.reconstructions({"whitened": x, "half": x / 2, "nothing": 0 * x})
+    assert shown["nothing"].dtype == np.uint8 and (shown["nothing"] == 127).all()
+    whole, half = (np.ptp(shown[name].astype(int)) for name in ("whitened", "half"))
     assert whole == 255 and half == pytest.approx(127, abs=3)
 
 
@@ -52,7 +56,7 @@ def test_a_users_settings_change_no_figure_not_even_where_a_notebook_shows_it():
         curves = {"pixels": (rng.random(5), np.linspace(0.1, 1, 5), 0.5)}
         figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5))),
                    plots.nearest_frames(rng.integers(0, 255, (9, 4, 4, 3), np.uint8), 0, {"a": [1, 2]}, np.arange(9)),
-                   paper.standings({"a": [(-0.1, None, None), (-0.2, None, None)]}, {"a": "control"}),
+                   paper.standings({"a": [(-0.1, None, None), (-0.2, None, None)]}, {"a": "control"}, "all"),
                    paper.grid({"alpha": [1, 2], "beta": [3], "one": [[1], [2]], "other": [[3], [1]]})]  # fmt: skip
         pictures = []
         for figure in figures:
@@ -85,11 +89,10 @@ def test_names_stand_beside_their_points_and_not_on_one_another():
     rng = np.random.default_rng(0)
     rows = {f"row {i}": [(x, None, None), (y, None, None)] for i, (x, y) in enumerate(rng.normal(0, 0.1, (25, 2)))}
     rows["far"] = [(0.3, 0.2, 0.4), (5.0, 4.0, 6.0)]  # all others lie close together
-    (axes,) = paper.standings(rows, dict.fromkeys(rows, "control")).axes
+    (axes,) = paper.standings(rows, dict.fromkeys(rows, "control"), "all scenes").axes
     texts = {text.get_text(): text for text in axes.texts}
-    assert {title: text.xy for title, text in texts.items()} == {
-        t: pytest.approx((x[0], y[0])) for t, (x, y) in rows.items()
-    }
+    for title, (x, y) in rows.items():
+        assert texts[title].xy == pytest.approx((x[0], y[0]))
     places = sorted((texts[title].xyann[1], rows[title][1][0]) for title in rows)
     assert np.diff([y for y, _ in places]).min() > 0.027 and places == sorted(places, key=lambda place: place[1])
     assert len(axes.containers) == 1  # one has an interval

@@ -1,6 +1,5 @@
 """Retrieval by hand and by loop; the paper's area and its defect, average precision without it; oracle and chance."""
 
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -50,17 +49,7 @@ def test_blocks_find_what_one_full_stable_sort_finds(G, D, block, leave_out, see
     assert seen == list(range(0, len(queries), block))
 
 
-@given(st.integers(2, 30), st.integers(2, 8), seeds)
-def test_neighbours_are_nearest_by_cosine(G, D, seed):
-    rng = np.random.default_rng(seed)
-    gallery, queries = rng.standard_normal((G, D)) * rng.uniform(0.1, 9, (G, 1)), rng.standard_normal((3, D))
-    found = to_host(neighbours(to_device(queries), to_device(gallery), min(5, G)))
-    for q, row in zip(queries, found, strict=True):
-        cosine = [q @ g / np.linalg.norm(q) / np.linalg.norm(g) for g in gallery]
-        assert row.tolist() == sorted(range(G), key=lambda i: -cosine[i])[:5]
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16])
 def test_other_types_convert_and_do_not_overflow(dtype):
     frames = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8).astype(dtype)
     scene = runs([5, 10, 15])
@@ -74,7 +63,6 @@ def test_the_scale_of_codes_changes_nothing(scale):
     codes = noisy(scene, 0).astype(np.float32)
     codes[3] = 0
     expected = temporal_retrieval(codes, scene)
-    np.testing.assert_array_equal(temporal_retrieval(codes * np.float32(scale), scene).found, expected.found)
     codes[::2] *= np.float32(scale)  # each row has its own
     np.testing.assert_array_equal(temporal_retrieval(codes, scene).found, expected.found)
 
@@ -86,21 +74,6 @@ def test_a_zero_code_is_similar_to_none():
 
 
 # The two measures
-
-
-def test_a_case_by_hand():
-    """Two scenes of three frames, codes on a circle; middle frames are queries. The gallery is of five."""
-    angle = np.radians([0, 10, 25, 12, 90, 95])
-    found = temporal_retrieval(np.stack([np.cos(angle), np.sin(angle)], 1), runs([3, 3]))
-    # Query 1 (10 degrees): 3, 0 (right), 2 (right), 4, 5. Query 4 (90): 5 (right), 2, 3 (right), 1, 0.
-    assert found.found[:, :5].tolist() == [[0, 1, 2, 2, 2], [1, 1, 2, 2, 2]]
-    assert found.found.shape == (2, 40) and (found.found[:, 5:] == 2).all()
-    P, R = found.curves()
-    np.testing.assert_allclose(P[:5], [0.5, 0.5, 2 / 3, 0.5, 0.4])
-    np.testing.assert_allclose(R[:5], [0.25, 0.5, 1, 1, 1])
-    assert found.measure("auc") == pytest.approx(0.25 * (0.5 + 0.5) / 2 + 0.5 * (0.5 + 2 / 3) / 2)
-    np.testing.assert_allclose(found.average_precision, [(1 / 2 + 2 / 3) / 2, (1 + 2 / 3) / 2])
-    assert found.measure("map") == pytest.approx(found.average_precision.mean())
 
 
 @given(st.lists(st.integers(2, 60), min_size=2, max_size=5), seeds)
@@ -129,7 +102,6 @@ def test_perfect_codes_reach_the_oracle_and_the_oracle_is_1(lengths, seed):
     found, oracle = temporal_retrieval(noisy(scene, seed, 1e-3), scene), oracle_retrieval(scene)
     np.testing.assert_array_equal(found.found, oracle.found)
     assert oracle.measure("map") == 1 and found.measure("auc") == oracle.measure("auc") < 1
-    assert oracle_retrieval(runs([60, 2, 45])).measure("map") == 1
 
 
 def test_the_papers_area_rewards_a_partner_found_second_and_average_precision_does_not():
@@ -150,22 +122,15 @@ def test_chance_is_the_mean_over_random_orders(lengths, distractors):
     found = (order < relevant[:, None]).cumsum(3)
     found = np.pad(found, ((0, 0),) * 3 + ((0, 40 - found.shape[3]),), mode="edge")
     chance = retrieval.chance(runs(lengths), distractors)
-    hit = np.diff(found, axis=3, prepend=0)
     P, R = found / np.arange(1, 41), found / relevant[:, None]
-    simulated = {
-        "map": (hit * P).sum(3).mean(1) / np.minimum(relevant, 40),
-        "auc": trapezoid(P.mean(1), R.mean(1)),  # the area of mean curves
-    }
-    for name, values in simulated.items():
+    average = (np.diff(found, axis=3, prepend=0) * P).sum(3).mean(1) / np.minimum(relevant, 40)
+    areas = trapezoid(P.mean(1), R.mean(1))  # of mean curves
+    for name, values in (("map", average), ("auc", areas)):
         error = values.std(0, ddof=1) / np.sqrt(parts)
         assert (np.abs(values.mean(0) - chance[name]) < 5 * error).all(), name
 
 
 # What is asked, and among what
-
-
-def test_the_query_is_the_middle_frame():
-    assert retrieval.middle_frames(np.array([5, 5, 1, 1, 1, 2, 2, 2, 2])).tolist() == [3, 7, 1]
 
 
 @given(lengths, st.integers(1, 30), seeds)
@@ -179,16 +144,6 @@ def test_distractors_never_help_and_never_count(lengths, count, seed):
     # Copies of the queries come first, or tie, and are still wrong: nothing right can stand alone at the top.
     copies = temporal_retrieval(codes, scene, distractors=codes[retrieval.middle_frames(scene)].repeat(41, 0))
     assert (copies.found == 0).all()
-
-
-@pytest.mark.parametrize("numbers", [np.array([0, 255], np.uint8), np.array([False, True]), np.array(["b", "a"])])
-def test_scenes_are_told_by_numbers_of_any_type_and_by_names(numbers):
-    """The number of the distractors is none of theirs: one below the smallest of uint8 is the largest."""
-    rng, which = np.random.default_rng(0), np.repeat([0, 1], 20)
-    codes, others = rng.standard_normal((40, 3)), rng.standard_normal((30, 3))
-    found, expected = (temporal_retrieval(codes, scene, None, others) for scene in (numbers[which], which))
-    order = np.argsort(numbers)
-    np.testing.assert_array_equal(found.found, expected.found[order])
 
 
 @pytest.mark.parametrize("codes", [np.ones((600, 7), np.float32), np.zeros((600, 7)), np.arange(1, 601)[:, None] * 0.1])
@@ -218,23 +173,13 @@ def test_tied_frames_score_the_mean_of_all_their_orders():
     angle = np.array([0.0, 0, 0.5, 0, 0.5, 1, 0.5, 1])
     scene = np.array([0, 0, 0, 1, 1, 1, 1, 1])
     result = temporal_retrieval(np.stack([np.cos(angle), np.sin(angle)], 1), scene)
-    averages, founds = [], []
+    founds = []
     for first in permutations([True, False]):  # frames 0 (right) and 3
         for second in permutations([True, False, False]):  # 2 (right), 4, 6
-            found = np.cumsum([*first, *second, False, False])
-            hit = np.diff(found, prepend=0)
-            averages.append((hit * found / np.arange(1, 8)).sum() / 2)
-            founds.append(found)
-    assert result.average_precision[0] == pytest.approx(np.mean(averages))
+            founds.append(np.cumsum([*first, *second, False, False]))
+    hits = np.diff(founds, axis=1, prepend=0)
+    assert result.average_precision[0] == pytest.approx((hits * founds / np.arange(1, 8)).sum(1).mean() / 2)
     np.testing.assert_allclose(result.found[0, :7], np.mean(founds, 0))
-
-
-def test_codes_without_ties_count_whole_frames():
-    """Equal to the bit: hits and their precision are integers and ratios of integers."""
-    scene = runs([5, 7, 50])
-    result = temporal_retrieval(noisy(scene, 0), scene)
-    np.testing.assert_array_equal(result.found, result.found.astype(int))
-    np.testing.assert_array_equal(result.average_precision, replace(result, gain=None).average_precision)
 
 
 def test_class_retrieval_by_hand():
@@ -245,24 +190,27 @@ def test_class_retrieval_by_hand():
     right = class_retrieval(queries, np.array([0, 1]), gallery, gallery_labels)
     k = np.arange(1, 41)
     P = (k + 1) // 2 / k
-    np.testing.assert_array_equal(right.found, np.tile((k + 1) // 2, (2, 1)))
     np.testing.assert_allclose(right.curves(), [P, k / 40])
-    assert right.measure("auc") == pytest.approx(sum((P[i] + P[i + 1]) / 2 / 40 for i in range(39)))
+    assert right.measure("auc") == pytest.approx(trapezoid(P, k / 40))
     assert right.measure("map") == pytest.approx(P[::2].sum() / 40)
 
 
 # Folds, groups
 
 
-def test_joined_folds_are_all_their_queries():
-    parts = [
-        temporal_retrieval(noisy(s := runs(lengths), i), s, s + 10 * i) for i, lengths in enumerate([(5, 9), (7,) * 3])
-    ]
+def test_joined_folds_are_all_their_queries_and_some_are_those_and_no_others():
+    parts = []
+    for i, lengths in enumerate([(5, 9), (7, 7, 7)]):
+        scene = runs(lengths)
+        parts.append(temporal_retrieval(noisy(scene, i), scene, scene + 10 * i))
     both = join(parts)
     assert both.group.tolist() == [0, 1, 10, 11, 12] and both.relevant.tolist() == [4, 8, 6, 6, 6]
     for part, of in zip(parts, (slice(2), slice(2, 5)), strict=True):
         np.testing.assert_array_equal(both.found[of], part.found)
     assert both.measure("map") == pytest.approx(np.average([p.measure("map") for p in parts], weights=[2, 3]))
+    some = both.only(np.array([1, 3]))
+    assert some.group.tolist() == [1, 11] and some.groups == 2 and some.relevant.tolist() == [8, 6]
+    np.testing.assert_array_equal(some.average_precision, both.average_precision[[1, 3]])
 
 
 def test_the_bootstrap_draws_whole_groups_and_pairs_up():
@@ -291,15 +239,6 @@ def test_fewer_than_eight_groups_give_no_interval():
     np.testing.assert_allclose(scores.interval(draws, 8), [0.025, 0.975])
 
 
-def test_some_of_the_queries_are_those_and_no_others():
-    scene = runs([4, 6, 5, 9])
-    result = temporal_retrieval(noisy(scene, 1), scene, np.array(list("abba"))[scene])
-    some = result.only(np.array([1, 3]))
-    assert some.group.tolist() == ["b", "a"] and some.groups == 2 and some.relevant.tolist() == [5, 8]
-    np.testing.assert_array_equal(some.average_precision, result.average_precision[[1, 3]])
-    np.testing.assert_array_equal(some.found, result.found[[1, 3]])
-
-
 # What cannot be
 
 
@@ -308,14 +247,12 @@ def test_some_of_the_queries_are_those_and_no_others():
     [
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 3), "3 neighbours were asked of a gallery of 2"),
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 2, np.array([0])), "2 neighbours .* gallery of 1"),
-        (lambda: neighbours(np.ones((1, 2)), np.ones((2, 3)), 1), r"queries \(1, 2\) do not fit the gallery"),
         (lambda: neighbours(np.full((1, 2), np.nan), np.ones((2, 2)), 1), "query codes hold NaN or Inf"),
         (lambda: neighbours(np.ones((1, 2)), np.full((2, 2), np.inf), 1), "gallery codes hold NaN or Inf"),
         (lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"), "one of map, map_by_group, auc, not 'AUC'"),
         (lambda: temporal_retrieval(np.eye(3), np.array([0, 0, 1])), "at least two frames"),
         (lambda: temporal_retrieval(np.eye(4), np.array([0, 1, 0, 1])), "2 scenes are in 4 runs"),
         (lambda: temporal_retrieval(np.eye(3), np.array([0, 0])), "3 codes, but 2 scene numbers"),
-        (lambda: temporal_retrieval(np.eye(0), np.zeros(0)), "2 or more are needed"),
         (lambda: class_retrieval(np.eye(3), np.zeros(3), np.eye(3), np.zeros(4)), "gallery of 3, but 4 labels"),
     ],
 )

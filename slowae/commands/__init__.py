@@ -4,7 +4,7 @@ import argparse
 import math
 import sys
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -69,13 +69,12 @@ def add_options(parser, names, defaults=None):
     shown = defaults if isinstance(defaults, dict) else vars(defaults or argparse.Namespace())
     for name in names.split():
         if name == "video":
-            text = "a video file, or a folder (default: clips that come along)"
-            parser.add_argument("--video", type=Path, default=argparse.SUPPRESS, help=text)
-            continue
-        kind, least, most, text = OPTIONS[name]
-        default = shown.get(name.replace("-", "_"))
-        text += "" if default is None else f" ({default})"
-        parser.add_argument(f"--{name}", type=number(kind, least, most), default=argparse.SUPPRESS, help=text)
+            read, text = Path, "a video file, or a folder (default: clips that come along)"
+        else:
+            *limits, text = OPTIONS[name]
+            read, default = number(*limits), shown.get(name.replace("-", "_"))
+            text += "" if default is None else f" ({default})"
+        parser.add_argument(f"--{name}", type=read, default=argparse.SUPPRESS, help=text)
 
 
 def given(args, names):
@@ -85,7 +84,7 @@ def given(args, names):
 
 def said(args, settings):
     """A dataclass of settings -> the same with the options that were given in place of its own."""
-    return replace(settings, **given(args, [field.name for field in fields(settings) if field.init]))
+    return replace(settings, **given(args, vars(settings)))
 
 
 def say(*lines):

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from slowae import files, model, processes, report, table
+from slowae.backend import chosen
 from slowae.checks import require
 from slowae.commands import add_options, given, said, say
 from slowae.data import cifar, scenes, sources, video, whitening
+from slowae.environment import machine, peak_mb, versions
 from slowae.judging import Fold, judge, moving_third
 from slowae.methods import FIRST, LABELLED, METHODS, SECOND, Data, Run, coherent
 from slowae.optim import OPTIMIZERS
@@ -21,8 +23,8 @@ ROWS = "alpha beta rise filters alpha2 beta2 filters2 epochs labels".split()  # 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is compared, on which films. tiles: windows a side, None chooses; epsilon: of the whitening; out: the folder
-    for everything written. training, rows: {option: value} where not what Run and METHODS say."""
+    """What is compared, on which films. tiles: windows a side, None chooses. training, rows: {option: value} where not
+    what Run and METHODS say."""
 
     methods: tuple = MAIN
     classes: bool = False
@@ -38,10 +40,10 @@ class Settings:
     training: dict = field(default_factory=dict)
     rows: dict = field(default_factory=dict)
 
-    def run(self, i=0, **changes):
+    def run(self, i=0):
         """The Run of the i-th seed."""
         run = Run(out=self.out / "cache", resume=self.resume, configs=configurations(self.rows), **self.training)
-        return replace(run, seed=run.seed + i, histories={}, **changes)
+        return replace(run, seed=run.seed + i)
 
 
 DEFAULT = Settings()
@@ -76,9 +78,9 @@ def configurations(changes):
         config, new = method.config, {}
         if isinstance(config, model.Config):
             layer = "2" if config.side == SECOND.side else ""
-            new = {key: changes[key + layer] for key in ("alpha", "beta", "filters") if key + layer in changes}
-            new = {key: value for key, value in new.items() if getattr(config, key) > 0}
-            new |= {key: changes[key] for key in ("rise",) if key in changes}
+            names = {f"alpha{layer}": "alpha", f"beta{layer}": "beta", f"filters{layer}": "filters", "rise": "rise"}
+            new = {own: changes[option] for option, own in names.items() if option in changes}
+            new = {own: value for own, value in new.items() if own == "rise" or getattr(config, own) > 0}
             if config.group_sparsity:
                 new.pop("alpha", None)
         elif isinstance(config, coherent.Config) and "labels" in changes:  # as many steps, however few the labels
@@ -105,12 +107,6 @@ def load_scenes(settings):
     return sorted(parted, key=lambda fold: -sum(len(s.frames) for s in fold[0]["train"]))
 
 
-def load_images(settings):
-    """{part: images, labels} of CIFAR-10; None where no row needs them."""
-    needed = settings.classes or LABELLED & set(settings.methods)
-    return {part: cifar.load(part) for part in ("train", "test")} if needed else None
-
-
 def make_fold(parts, how, settings, images):
     """One fold's scenes -> Fold. Its whitening is cached in --out."""
     apart = how.by != "time" or not settings.distractors
@@ -126,14 +122,17 @@ def make_fold(parts, how, settings, images):
 def compare(settings):
     """Everything, into settings.out -> what results.json holds, the folds, the scenes' parts."""
     start = time.perf_counter()
-    parted = load_scenes(settings)
+    parted, images = load_scenes(settings), None
     say(table.describe(parted, settings.fps))
-    images = load_images(settings)
+    if settings.classes or LABELLED & set(settings.methods):
+        images = {part: cifar.load(part) for part in ("train", "test")}
     folds = [make_fold(parts, how, settings, images) for parts, how in parted]
     runs = [settings.run(i) for i in range(settings.seeds)]
     rows = judge(settings.methods, runs, folds, images, settings.classes, settings.distractors)
     moving = moving_third(folds)
-    results = report.results(rows, folds, parted, moving) | {"settings": used(settings)} | report.about(start)
+    results = report.results(rows, folds, parted, moving) | {"settings": used(settings, runs[0])}
+    results |= {"backend": chosen(), "versions": versions(), "machine": machine()}
+    results |= {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak_mb()}
     text = table.text(results)
     report.write(settings.out, results, text, rows)
     report.draw(settings.out, rows, folds, moving, images)
@@ -141,12 +140,11 @@ def compare(settings):
     return results, folds, parted
 
 
-def used(settings):
+def used(settings, run):
     """The settings, as numbers and words, without what only says where things are."""
     own = {name: value for name, value in vars(settings).items() if name not in ("video", "out", "resume", "training")}
-    run = settings.run()
     configs = {name: run.configs.get(name, METHODS[name].config) for name in settings.methods}
-    own |= {"configs": {name: asdict(config) for name, config in configs.items() if config}}
+    own["configs"] = {name: asdict(config) for name, config in configs.items() if config}
     return own | {name: getattr(run, name) for name in TRAINING}
 
 

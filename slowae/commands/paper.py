@@ -1,13 +1,14 @@
 """Figures 4 to 7: `compare` with every row, on the corpus of `fetch` and CIFAR-10, and the map of alpha x beta."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
 
 from slowae import files, plots, table
 from slowae.checks import require
-from slowae.commands import add_options, called, compare, given, say
+from slowae.commands import add_options, called, compare, say
 from slowae.data import sources
 from slowae.methods import METHODS
 from slowae.methods.validation import validate
@@ -24,7 +25,7 @@ SETTINGS = compare.Settings(
     training={"rate": 2e-3},
     rows={"beta2": 1.0, "epochs": 8},
 )
-GRID = {"grid_steps": 800}
+GRID_STEPS = 800
 ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)
 # Published: temporal AUC, class AUC; the supervised ones are read off Figure 7.
 PUBLISHED = {
@@ -39,7 +40,7 @@ PUBLISHED = {
 
 def add_arguments(parser):
     compare.add_arguments(parser, SETTINGS)
-    add_options(parser, "grid-steps", GRID)
+    add_options(parser, "grid-steps", {"grid_steps": GRID_STEPS})
 
 
 def overview(results):
@@ -50,50 +51,52 @@ def overview(results):
     rows = results["rows"]
     columns = [["representation", *(row["title"] for row in rows.values())]]
     for measure, task in (("map", "moving"), ("map", "temporal"), ("auc", "temporal"), ("auc", "class")):
-        pixels = table.score(results, "pixels", task, measure)
+        pixels = table.score(results, "pixels", task, measure)["value"]
         values, times = [f"{table.NAMES[measure]}, {table.TASKS[task]}"], ["x pixels (published)"]
         for name in rows:
             record = table.score(results, name, task, measure)
-            interval = table.between(record) if record else ""
-            values.append(table.number(record and record["value"]) + (f" ({interval})" if interval else ""))
-            ratio = f"{record['value'] / pixels['value']:.2f}" if record and pixels else ""
-            if name in PUBLISHED:
+            interval = table.between(record)
+            values.append(table.number(record["value"]) + (f" ({interval})" if interval else ""))
+            ratio = f"{record['value'] / pixels:.2f}" if record["value"] and pixels else ""
+            if ratio and name in PUBLISHED:
                 ours, theirs = (PUBLISHED[row][task == "class"] for row in (name, "pixels"))
                 ratio += f" ({ours / theirs:.2f})"
             times.append(ratio)
         columns += [values, times] if measure == "auc" else [values]
-    learned = [row if "learned" in row else None for row in rows.values()]
-    columns.append(["alike", *map(table.alike, rows.values())])
-    columns.append(["seconds", *(f"{row['seconds']:.0f}" if row else "" for row in learned)])
-    columns.append(["numbers", *(f"{row['learned']:,}" if row else "" for row in learned)])
-    return table.markdown(columns)
+    return table.markdown(columns + table.learning(results))
 
 
 def standing(results):
-    """results.json -> the picture of who stands where, beside pixels."""
-    where = {}
+    """results.json -> the picture of who stands where, beside pixels; of all scenes where there is no moving third."""
+    task, where = "moving" if "moving" in results["tasks"] else "temporal", {}
     for name, row in results["rows"].items():
-        records = [table.difference(results, name, "pixels", *of) for of in (("moving", "map"), ("class", "auc"))]
+        records = [table.difference(results, name, "pixels", *of) for of in ((task, "map"), ("class", "auc"))]
         if None not in records:
             where[row["title"]] = [(record["value"], record["low"], record["high"]) for record in records]
-    return figures.standings(where, {row["title"]: row["kind"] for row in results["rows"].values()})
+    kinds = {row["title"]: row["kind"] for row in results["rows"].values()}
+    return figures.standings(where, kinds, table.TASKS[task])
 
 
 def grid(fold, settings, steps):
     """Layer 1 for a few steps at each alpha, beta -> {"alpha", "beta", title: values (alphas, betas)} of temporal and
     class AUC on the first fold's validation data."""
-    measured = []
-    method, run = METHODS["layer1"], settings.run(steps=steps)
-    for alpha, beta in product(ALPHAS, BETAS):
-        config = replace(run.configs.get("layer1", method.config), alpha=alpha, beta=beta)
-        params = run.fitted("layer1", fold.data, config)
-        measured.append(validate(lambda frames, params=params: method.encode(params, frames), fold.data))
-    maps = {"alpha": ALPHAS, "beta": BETAS}
     titles = {"temporal_auc": "temporal AUC, validation videos", "class_auc": "class AUC, training images"}
-    for measure, title in titles.items():
-        values = [scores[measure] for scores in measured]
-        maps[title] = np.reshape(values, (len(ALPHAS), len(BETAS))).tolist()
-    return maps
+    maps = {title: np.empty((len(ALPHAS), len(BETAS))) for title in titles.values()}
+    run = replace(settings.run(), steps=steps)
+    layer1 = run.configs.get("layer1", METHODS["layer1"].config)
+    for (i, alpha), (j, beta) in product(enumerate(ALPHAS), enumerate(BETAS)):
+        params = run.fitted("layer1", fold.data, replace(layer1, alpha=alpha, beta=beta))
+        measured = validate(partial(METHODS["layer1"].encode, params), fold.data)
+        for measure, title in titles.items():
+            maps[title][i, j] = measured[measure]
+    return {"alpha": ALPHAS, "beta": BETAS} | {title: values.tolist() for title, values in maps.items()}
+
+
+def longest(scenes):
+    """The longest scene of each of six videos, those of the longest scenes -> [(video, frames), ...]."""
+    ordered = sorted(scenes, key=lambda scene: len(scene.sampled))
+    of_each = {scene.video: scene.sampled for scene in ordered}  # the last one of a video stays
+    return sorted(of_each.items(), key=lambda item: -len(item[1]))[:6]
 
 
 def run(args):
@@ -103,21 +106,13 @@ def run(args):
     settings = replace(settings, video=folder)
     with files.claim(settings.out):
         results, folds, parted = compare.compare(settings)
+        text = overview(results)
         with files.replacing(settings.out / "overview.md") as file:
-            file.write((overview(results) + "\n").encode())
+            file.write((text + "\n").encode(errors="surrogateescape"))
         if settings.classes:
-            results["grid"] = grid(folds[0], settings, (GRID | given(args, GRID))["grid_steps"])
+            results["grid"] = grid(folds[0], settings, getattr(args, "grid_steps", GRID_STEPS))
             files.write_json(settings.out / "results.json", results)
             plots.draw(settings.out / "grid.png", figures.grid, results["grid"])
             plots.draw(settings.out / "standings.png", standing, results)
         plots.draw(settings.out / "figure4.png", figures.scenes, longest(parted[0][0]["test"]))
-    say(overview(results), f"\nresults.json, the tables and the figures are in {settings.out}")
-
-
-def longest(scenes):
-    """The longest scene of each of six videos, those of the longest scenes -> [(video, frames), ...]."""
-    of_each = {}
-    for scene in sorted(scenes, key=lambda scene: len(scene.sampled)):
-        of_each[scene.video] = scene
-    several = sorted(of_each.values(), key=lambda scene: -len(scene.sampled))[:6]
-    return [(scene.video, scene.sampled) for scene in several]
+    say(text, f"\nresults.json, the tables and the figures are in {settings.out}")

@@ -10,19 +10,22 @@ from contextlib import contextmanager
 import matplotlib.figure
 import matplotlib.style
 import numpy as np
+from cycler import cycler
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from slowae import files
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999", "#F0E442"]
-LINES = ["-", "--", ":", "-."]
+CURVES = cycler(linestyle=["-", "--", ":", "-."]) * cycler(color=COLOURS)  # all colours, then again in another line
+SIDE = 0.9  # of a frame in a row of frames
 
 
 @contextmanager
 def styled():
-    """Matplotlib's own defaults inside, but for the resolution; a decorator, too."""
-    with matplotlib.style.context(["default", {"figure.dpi": matplotlib.rcParams["figure.dpi"]}]):
+    """Matplotlib's own defaults inside, but for the curves and the resolution; a decorator, too."""
+    own = {"figure.dpi": matplotlib.rcParams["figure.dpi"], "axes.prop_cycle": CURVES}
+    with matplotlib.style.context(["default", own]):
         yield
 
 
@@ -59,18 +62,18 @@ def filter_mosaic(W, group=4, empty=()):
 
     Each filter is scaled by its own largest magnitude; grey is zero. empty: filters that are left white.
     """
-    F, _, C, K = W.shape
+    F, K = W.shape[0], W.shape[-1]
     scaled = 0.5 + W / (2 * np.abs(W).max((0, 1, 2), keepdims=True).clip(1e-12))
-    inner = int(np.ceil(np.sqrt(group)))
-    outer = int(np.ceil(np.sqrt(K / group)))
+    scaled[..., list(empty)] = 1
+    inner, outer = (int(np.ceil(np.sqrt(count))) for count in (group, K / group))
     block = inner * (F + 1) + 2
-    image = np.ones((outer * block, outer * block, C))
+    image = np.ones((outer * block, outer * block, 3))
     for k in range(K):
         row, column = divmod(k // group, outer)
         i, j = divmod(k % group, inner)
         y, x = row * block + i * (F + 1), column * block + j * (F + 1)
-        image[y : y + F, x : x + F] = 1 if k in empty else scaled[..., k]
-    return np.broadcast_to(image, (*image.shape[:2], 3))[: -(-(K // group) // outer) * block - 3, :-3]
+        image[y : y + F, x : x + F] = scaled[..., k]
+    return image[: -(-(K // group) // outer) * block - 3, :-3]
 
 
 @styled()
@@ -80,7 +83,7 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
     groups: {title: how many are pooled together}, 4 by default. silent: {title: the units that never fire}, which have
     learned nothing: left empty, and counted below.
     """
-    columns = min(columns, len(dictionaries))
+    groups, silent, columns = groups or {}, silent or {}, min(columns, len(dictionaries))
     rows = -(-len(dictionaries) // columns)
     figure = Figure(figsize=(4.4 * columns, 4.6 * rows), layout="constrained")
     figure.get_layout_engine().set(wspace=0.08)
@@ -88,8 +91,8 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
     for axes in grid:
         axes.axis("off")
     for axes, (title, W) in zip(grid, dictionaries.items(), strict=False):
-        empty = (silent or {}).get(title, [])
-        axes.imshow(filter_mosaic(W, (groups or {}).get(title, 4), empty), interpolation="nearest")
+        empty = silent.get(title) or []
+        axes.imshow(filter_mosaic(W, groups.get(title, 4), empty), interpolation="nearest")
         axes.set_title(f"{title}: filters, by pool group" if silent else title, fontsize=10)
         if empty:
             axes.text(0.5, -0.04, f"empty: {len(empty)} of {W.shape[3]} units that never fire", fontsize=8,
@@ -97,18 +100,13 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
     return figure
 
 
-def _style(i):
-    """Of the i-th of many curves: all colours, and then again in another line."""
-    return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
-
-
 @styled()
 def precision_recall(rows, oracle=None, recall="recall: share of the scene found", title=""):
     """{name: (P_k, R_k, area)}, the oracle's P_k, R_k -> precision over recall."""
     figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
-    for i, (name, (precision, share, area)) in enumerate(rows.items()):
-        axes.plot(share, precision, label=f"{name} ({area:.3f})", **_style(i))
+    for name, (precision, share, area) in rows.items():
+        axes.plot(share, precision, label=f"{name} ({area:.3f})")
     if oracle is not None:
         axes.plot(oracle[1], oracle[0], "k:", label="oracle")
     axes.set(xlabel=recall, ylabel="precision: share of the neighbours that is right", title=title)
@@ -119,8 +117,8 @@ def precision_recall(rows, oracle=None, recall="recall: share of the scene found
 
 
 @styled()
-def frame_rows(rows, side=0.9):
-    """{title: frames (n, H, W, 3) uint8} -> Figure, axes: each row its frames, of width 1, side by side.
+def frame_rows(rows):
+    """{title: frames (n, H, W, 3) uint8} -> Figure, axes: each row its frames, SIDE wide, at 0, 1, 2, ...
 
     One axes for all: a grid of them takes matplotlib ten times as long.
     """
@@ -129,9 +127,9 @@ def frame_rows(rows, side=0.9):
     axes = figure.subplots()
     for y, frames in enumerate(rows.values()):
         for x, frame in enumerate(frames):
-            axes.imshow(frame, extent=(x, x + side, y + side, y), interpolation="nearest")
+            axes.imshow(frame, extent=(x, x + SIDE, y + SIDE, y), interpolation="nearest")
     axes.set(xlim=(-0.1, columns), ylim=(len(rows), -0.1), xticks=[])
-    axes.set_yticks(side / 2 + np.arange(len(rows)), rows, fontsize=8)
+    axes.set_yticks(SIDE / 2 + np.arange(len(rows)), rows, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure, axes
@@ -150,15 +148,15 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
 
     A solid blue border: of the query's scene, or `what` else the numbers tell apart; a dashed orange one: of another.
     """
-    kinds = {True: (f"of the same {what}", "-", COLOURS[0]), False: ("of another", "--", COLOURS[1])}
+    right, wrong = {"color": COLOURS[0], "linestyle": "-"}, {"color": COLOURS[1], "linestyle": "--"}
     figure, axes = frame_rows({name: frames[[query, *indices]] for name, indices in rows.items()})
     for y, indices in enumerate(rows.values()):
         for x, index in enumerate(indices, 1):
-            _, line, colour = kinds[bool(scene[index] == scene[query])]
-            axes.add_patch(Rectangle((x, y), 0.9, 0.9, fill=False, color=colour, linestyle=line, linewidth=2.5))
+            border = right if scene[index] == scene[query] else wrong
+            axes.add_patch(Rectangle((x, y), SIDE, SIDE, fill=False, linewidth=2.5, **border))
     axes.xaxis.tick_top()
     axes.set_xticks([0.45, 1.45], ["query", "nearest"], fontsize=8)
-    lines = [Line2D([], [], color=colour, linestyle=line, label=label) for label, line, colour in kinds.values()]
+    lines = [Line2D([], [], label=f"of the same {what}", **right), Line2D([], [], label="of another", **wrong)]
     figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
@@ -175,10 +173,9 @@ def training_curves(histories):
     }
     figure = Figure(figsize=(14, 2.9), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for i, (name, history) in enumerate(histories.items()):
-            axes.plot([row["step"] for row in history], [row[key] for row in history], label=name, **_style(i))
-        axes.set(xlabel="step", title=key, ylabel=label)
-        axes.set_ylim(bottom=0)
+        for name, history in histories.items():
+            axes.plot([row["step"] for row in history], [row[key] for row in history], label=name)
+        axes.set(xlabel="step", title=key, ylabel=label, ylim=(0, None))
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure

@@ -36,9 +36,9 @@ def grid(results):
     (across, x), (up, y) = panels.items()
     for j, beta in enumerate(betas):
         scatter.scatter(x[:, j], y[:, j], color=COLOURS[j], marker="osD^v<>*"[j], label=f"beta = {beta:g}")
-    varied = np.ptp(x) > 0 and np.ptp(y) > 0
-    title = f"R = {np.corrcoef(x.ravel(), y.ravel())[0, 1]:.2f}" if varied else ""
-    scatter.set(xlabel=across, ylabel=up, title=title)
+    scatter.set(xlabel=across, ylabel=up)
+    if np.ptp(x) > 0 and np.ptp(y) > 0:
+        scatter.set_title(f"R = {np.corrcoef(x.ravel(), y.ravel())[0, 1]:.2f}")
     scatter.legend(fontsize=8)
     scatter.grid(alpha=0.3)
     return figure
@@ -47,41 +47,37 @@ def grid(results):
 def _spread(heights, apart):
     """heights (n,) -> as near to them, in their order, as lines of text can stand `apart` from one another (n,)."""
     order = np.argsort(heights, kind="stable")
-    wanted, steps = np.asarray(heights)[order], apart * np.arange(len(heights))
-    up = np.maximum.accumulate(wanted - steps) + steps
-    down = np.minimum.accumulate((wanted - steps)[::-1])[::-1] + steps
+    steps = apart * np.arange(len(heights))
+    wanted = heights[order] - steps
     places = np.empty(len(heights))
-    places[order] = (up + down) / 2
+    places[order] = steps + (np.maximum.accumulate(wanted) + np.minimum.accumulate(wanted[::-1])[::-1]) / 2
     return places
 
 
 @styled()
-def standings(rows, kinds):
+def standings(rows, kinds, task):
     """{title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> who stands where.
 
-    x: temporal MAP, y: class AUC, both above pixels; lines: 95 % intervals of the differences, where there are any.
+    x: temporal MAP of `task`, y: class AUC; lines: 95 % intervals of the differences, where there are any.
     """
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots()
     shapes = {kind: (COLOURS[i], "osD^v"[i]) for i, kind in enumerate(dict.fromkeys(kinds.values()))}
-    points = np.array([(x[0], y[0]) for x, y in rows.values()])
+    points = np.reshape([(x[0], y[0]) for x, y in rows.values()], (-1, 2))
     for title, (x, y) in rows.items():
         colour, shape = shapes[kinds[title]]
         if None not in (*x, *y):
             spread = [[[value - low], [high - value]] for value, low, high in (x, y)]
             axes.errorbar(x[0], y[0], *spread[::-1], color=colour, linewidth=0.8, alpha=0.4)
         axes.plot(x[0], y[0], shape, color=colour)
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
+    low, high = axes.set_ylim(axes.get_ylim())
     line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.5}
     for title, point, y in zip(rows, points, _spread((points[:, 1] - low) / (high - low), apart=0.028), strict=True):
         axes.annotate(title, point, (1.02, y), textcoords="axes fraction", fontsize=8, va="center",
                       annotation_clip=False, arrowprops=line)  # fmt: skip
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.axvline(0, color="0.7", linewidth=0.8)
-    axes.set(
-        xlabel="temporal MAP of the moving third, difference from pixels", ylabel="class AUC, difference from pixels"
-    )
+    axes.set(xlabel=f"temporal MAP, {task}: difference from pixels", ylabel="class AUC: difference from pixels")
     handles = [Line2D([], [], color=colour, marker=m, linestyle="", label=kind) for kind, (colour, m) in shapes.items()]
     figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=len(handles))
     axes.grid(alpha=0.3)
