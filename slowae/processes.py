@@ -79,7 +79,7 @@ def leader_first():
 
 
 def require_agreement(what, mine):
-    """ValueError where the texts `mine`, each a `what`, are not the leader's: their mean gradients would say nothing."""
+    """ValueError where the texts `mine`, each a `what`, are not those of the leader, and names one."""
     if count() == 1:
         return
     sent = bytearray("\0".join(mine).encode("utf-8", "surrogateescape").ljust(2**24, b"\0"))

@@ -21,17 +21,13 @@ TERMS = pytest.mark.parametrize("term", model.TERMS_OF_Z)
 TRIPLETS = {"beta": 0.0, "acceleration": 1.1}
 
 
-def problem(seed, shape, windows=2, **options):
+def problem(seed, shape, windows=2, alpha=0.7, beta=1.3, **options):
     """-> float64 parameters for filters of `shape` and a batch that fits them, on the host, and a Config."""
-    rng, config = np.random.default_rng(seed), settings(shape, **options)
+    rng, config = np.random.default_rng(seed), Config(alpha, beta, size=2 if len(shape) == 4 else 1, **options)
     start = init_params(rng, shape)
     params = {name: value + 0.1 * rng.standard_normal(value.shape) for name, value in start.items()}
     x = rng.standard_normal((config.T * windows, 4, 4, shape[2]) if len(shape) == 4 else (config.T * windows, shape[0]))
     return params, x, config
-
-
-def settings(shape, alpha=0.7, beta=1.3, **options):
-    return Config(alpha, beta, group=4, size=2 if len(shape) == 4 else 1, **options)
 
 
 def of_z(weights):
@@ -141,24 +137,21 @@ def test_blocks_and_threads_change_nothing_but_rounding(shape, windows, weights,
         np.testing.assert_allclose(codes, results[0][2])
 
 
-def test_the_same_call_gives_the_same_bits_in_float32():
+def test_the_same_call_gives_the_same_bits():
     rng = np.random.default_rng(0)
     params, x = init_params(rng, (9, 9, 3, 64)), rng.standard_normal((16, 32, 32, 3), dtype=np.float32)
-    (loss, grads), (again, grads_again) = (evaluate(params, x, Config()) for _ in range(2))
-    assert loss == again
-    for name in grads:
-        np.testing.assert_array_equal(grads[name], grads_again[name])
-        assert grads[name].dtype == np.float32
+    first, again = (evaluate(params, x, Config()) for _ in range(2))
+    assert_close(first, again, rtol=0)
 
 
 @BOTH
 def test_the_degeneracy(shape):
     """(W_e, b_e, W_d) -> (c W_e, c b_e, W_d / c) leaves the reconstruction, and makes the other two terms free."""
-    params, x, _ = problem(3, shape)
 
     def loss(c, alpha, beta):
+        params, x, config = problem(3, shape, alpha=alpha, beta=beta)
         scaled = {"W_e": c * params["W_e"], "b_e": c * params["b_e"], "W_d": params["W_d"] / c}
-        return evaluate(scaled, x, settings(shape, alpha, beta))[0]
+        return evaluate(scaled, x, config)[0]
 
     assert loss(0.01, 0, 0) == pytest.approx(loss(1, 0, 0))
     assert loss(0.01, 1, 1) - loss(0.01, 0, 0) == pytest.approx(0.01 * (loss(1, 1, 1) - loss(1, 0, 0)))
@@ -172,8 +165,7 @@ def test_statistics_by_hand():
     assert found == pytest.approx(expected | {"slowness": 0, "dead": 0})  # |(3, 4)| = |(5, 0)|
     params["b_e"] = np.array([0.0, -9.0])
     found = statistics(to_device(params), to_device(x), Config(group=2, size=1))
-    assert (found["dead"], found["active"]) == (0.5, 0.5)
-    assert found["slowness"] == pytest.approx(2 / 4)
+    assert [found[name] for name in ("dead", "active", "slowness")] == pytest.approx([0.5, 0.5, 2 / 4])
 
 
 @pytest.mark.parametrize(("shape", "size"), [((9, 9, 3, 64), 2), ((400, 512), 1)])
@@ -187,24 +179,18 @@ def test_init_reconstructs_from_the_start(shape, size):
     assert statistics(to_device(params), to_device(x), Config(size=size))["reconstruction"] < 1.3
 
 
-BAD = np.nan, np.inf, 2e15, 1e-16
-
-
 @pytest.mark.parametrize(
     ("x", "complaint"),
     [
-        (np.zeros((3, 4, 4, 2)), "pairs"),
-        (np.zeros((0, 4, 4, 2)), "no frames"),
-        (np.zeros((2, 4, 4, 3)), "do not fit"),
-        (np.zeros((2, 6)), "do not fit"),
+        *((np.zeros(shape), "do not fit") for shape in ((0, 4, 4, 2), (2, 4, 4, 3), (2, 6))),
         (np.zeros((2, 4, 4, 2), np.float32), "do not fit"),
-        *((np.full((2, 4, 4, 2), bad), f"largest number is {bad:g}, which is NaN, Inf, or") for bad in BAD),
+        *((np.full((2, 4, 4, 2), bad), f"number is {bad:g}, which is NaN, Inf, or") for bad in (np.nan, 2e15, 1e-16)),
     ],
 )
 def test_bad_frames_get_a_sentence_where_they_enter(x, complaint):
     params, _, config = problem(0, CONV)
-    for enter in (loss_and_gradients, statistics, *[encode] * (complaint != "pairs")):
-        with pytest.raises(ValueError, match=complaint.replace("+", r"\+")):
+    for enter in (loss_and_gradients, statistics, encode):
+        with pytest.raises(ValueError, match=complaint):
             enter(params, x, config)
 
 
@@ -235,24 +221,22 @@ def test_weights_of_numpys_do_not_make_float64_of_float32():
     assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
 
 
-def test_windows_and_shares_of_a_training_that_are_none_are_refused():
-    params, x, config = problem(0, LINEAR, **TRIPLETS)
-    with pytest.raises(ValueError, match=r"triplets: all x_t-1, then all x_t, then all x_t\+1, not 4 frames"):
-        loss_and_gradients(params, x[:4], config)
-    for done in (-0.1, 1.1, np.nan):
-        with pytest.raises(ValueError, match=f"between 0 and 1, not {done}"):
-            loss_and_gradients(params, x, config, done)
+@pytest.mark.parametrize(("weights", "T"), [({}, 2), (TRIPLETS, 3)])
+def test_what_does_not_divide_into_windows_is_refused(weights, T):
+    params, x, config = problem(0, LINEAR, **weights)
+    with pytest.raises(ValueError, match=f"windows of {T} frames, all first ones, then all second ones, not {T + 1}"):
+        loss_and_gradients(params, x[: T + 1], config)
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        *({name: bad} for name in ("alpha", *model.TERMS_OF_Z) for bad in (-0.5, np.nan, np.inf)),
+        *({name: bad} for name in ("alpha", "rise", *model.TERMS_OF_Z) for bad in (-0.5, np.nan, np.inf)),
         *({name: 0} for name in ("group", "size", "filters", "side")),
-        *({"side": 4}, {"rise": 2}, {"rise": -0.5}, {"acceleration": 0.5, "beta": 1.0}),
+        {"acceleration": 0.5, "beta": 1.0},
     ],
     ids=str,
 )
 def test_bad_settings_get_a_sentence(bad):
-    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be .*{next(iter(bad.values()))}"):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be "):
         Config(**bad)
