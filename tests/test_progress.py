@@ -28,5 +28,5 @@ def test_only_a_live_notebook_shows_one(monkeypatch, capsys, request_, widgets, 
     monkeypatch.setattr(notebook, "tqdm", Widget)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: widgets)
     bar = progress.bar([1, 2], desc="training")
-    assert list(bar) == [1, 2] and bar.disable == (kind is None) and type(bar) is (kind or std.tqdm)
+    assert bar.disable == (kind is None) and type(bar) is (kind or std.tqdm) and list(bar) == [1, 2]
     assert ("training" in capsys.readouterr().err) == (kind is not None)
