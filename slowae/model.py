@@ -46,7 +46,7 @@ class Config:
             require(0 <= weight < float("inf"), f"{name} must be finite and not negative, not {weight}")
             object.__setattr__(self, name, weight)
         for name in ("group", "size", "filters", "side"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
         one = not (self.beta and self.acceleration)
         require(one, "beta or acceleration must be 0: one needs windows of 2 frames, the other of 3")
 
@@ -59,8 +59,7 @@ class Config:
 def init_params(rng, shape):
     """Filters of `shape` (F, F, C, K) or (D, K) -> W_e, b_e, W_d, float32.
 
-    Random unit-norm atoms W_d, b_e = 0, and W_e = min(1/2, 2 C / K) W_d: half of K random atoms for C numbers a place
-    are rectified away, and W_e = W_d would give x_hat near K / 2C times x.
+    Random unit-norm atoms W_d, b_e = 0, W_e = min(1/2, 2 C / K) W_d: for W_e = W_d x_hat would be near K / 2C times x.
     """
     W_d = rng.standard_normal(shape, dtype=np.float32)
     W_d /= np.sqrt((W_d * W_d).sum(tuple(range(len(shape) - 1))))

@@ -83,8 +83,9 @@ def test_help_shows_the_commands_under_the_name_the_program_was_called_by(monkey
         (["-h"], [*COMMANDS, f"\n  {name} --video"]),
         (["fetch", "--help"], [f"{name} fetch", "--list"]),
     ):
-        with pytest.raises(SystemExit, match=r"^(None|0)$"):
+        with pytest.raises(SystemExit) as stop:
             main(words)
+        assert not stop.value.code
         said = capsys.readouterr().out
         assert all(word in said for word in told) and ("python -m" in said) == ("python -m" in name)
 

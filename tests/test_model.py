@@ -180,7 +180,7 @@ def test_init_reconstructs_from_the_start(shape, size):
     [
         *((np.zeros(shape), "do not fit") for shape in ((0, 4, 4, 2), (2, 4, 4, 3), (2, 6))),
         (np.zeros((2, 4, 4, 2), np.float32), "do not fit"),
-        *((np.full((2, 4, 4, 2), bad), f"number is {bad:g}, which is NaN, Inf, or") for bad in (np.nan, 2e15, 1e-16)),
+        *((np.full((2, 4, 4, 2), bad), "which is NaN, Inf, or") for bad in (np.nan, np.inf, 2e15, 1e-16)),
     ],
 )
 def test_bad_frames_get_a_sentence_where_they_enter(x, complaint):
