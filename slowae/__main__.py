@@ -19,15 +19,10 @@ COMMANDS = {
 }
 OLDEST = (3, 11)  # Python; as requires-python in pyproject.toml, which nothing reads in a clone
 EXAMPLES = """examples:
-  python -m slowae                               train on the clips that come along; a minute and a half
+  python -m slowae                               train on the clips that come along; again after Ctrl-C: it goes on
   python -m slowae --video holiday/ --beta 2     on your own videos
   python -m slowae --methods pixels zca layer1   these rows alone
-  python -m slowae                               again after Ctrl-C, or a crash: it goes on
   python -m slowae --backend cupy                on a GPU
-  python -m slowae plane                         Figure 1: two angles found from images alone
-  python -m slowae patches --video films/        Figure 2: Fourier quadruples, and local edges
-  python -m slowae paper                         Figures 3 to 7, stage by stage; after fetch
-  python -m slowae fetch                         the larger corpus, about 93 MB
   python -m slowae compare --help                all options of a command
 commands:
 """ + "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
@@ -49,25 +44,17 @@ def parse(argv):
 
     prog = called()
     if argv[:1] in (["-h"], ["--help"]):
-        description, epilog = (words.replace("python -m slowae", prog) for words in (__doc__, EXAMPLES))
-        parser = Parser(prog, description=description, epilog=epilog, formatter_class=argparse.RawTextHelpFormatter)
-        parser.add_argument("command", nargs="?", choices=COMMANDS, default="compare")
-        parser.parse_args(argv)
-    name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("compare", argv)
+        print(f"{__doc__}\n\n{EXAMPLES}".replace("python -m slowae", prog), flush=True)
+        sys.exit()
+    name, *words = argv if argv and not argv[0].startswith("-") else ["compare", *argv]
     if name not in COMMANDS:
         raise ValueError(f"no command {name!r}; the commands are {', '.join(COMMANDS)}")
     command = importlib.import_module(f"slowae.commands.{name}")
     parser = Parser(f"{prog} {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs", name), help="folder for everything written (%(default)s)"
-    )
-    parser.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="go on from trainings that the same settings left in --out (default); --no-resume moves them aside",
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs", name), help="folder for all results (%(default)s)")
+    resume = "go on from trainings that the same settings left in --out (default); --no-resume moves them aside"
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help=resume)
     command.add_arguments(parser)
     args = parser.parse_args(words)
     args.out = args.out.expanduser()  # as --video: no shell does it behind a =
@@ -77,21 +64,18 @@ def parse(argv):
 def main(argv=None):
     """-> exit code: 0; 1 if something failed; 2 for bad input; 130 if stopped by a signal; 141 for a closed pipe."""
     with warnings.catch_warnings():
-        warnings.showwarning = _note
+        warnings.showwarning = lambda message, *_: _complain(f"note: {message}")
         warnings.simplefilter("default", UserWarning)  # sentences: python -W error or -W ignore is not about them
         try:
             if sys.version_info < OLDEST:
-                found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
-                raise RuntimeError(f"Python {needed} or newer is needed, and this is {found}; use a newer one")
+                raise RuntimeError("Python {}.{} or newer is needed".format(*OLDEST))
             # Imports here: Ctrl-C is quiet while they go on, too.
             from slowae import backend, blocks, processes
 
             processes.start()
             blocks.keep_memory()
             command, args = parse(sys.argv[1:] if argv is None else argv)
-            if args.backend:
-                backend.use(args.backend)
-            backend.chosen()  # refuses a SLOWAE_BACKEND that cannot be had, before any work is done
+            backend.use(args.backend or backend.chosen())  # refuses what cannot be had, before any work is done
             return command.run(args) or 0
         except BrokenPipeError:  # nobody reads any more: the code of a program that SIGPIPE ends
             return 141
@@ -110,11 +94,6 @@ def _sentence(error):
     if getattr(error, "errno", None) == errno.EAGAIN or "start new thread" in str(error):
         return f"{error}: the system gives no more threads or processes; close other programs, or raise ulimit -u"
     return str(error)
-
-
-def _note(message, category, *_):
-    if not issubclass(category, RuntimeWarning):  # NumPy's: what is not finite in the end is told in a sentence
-        _complain(f"note: {message}")
 
 
 def _complain(text):

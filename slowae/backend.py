@@ -1,7 +1,6 @@
 """NumPy or CuPy, chosen with one word; the mathematics asks the data which of the two it is.
 
-`use("cupy")`, `--backend cupy` or SLOWAE_BACKEND=cupy. Data moves once per batch, at the edge, and comes back
-for plots, metrics and logs only.
+`use("cupy")`, `--backend cupy` or SLOWAE_BACKEND=cupy. Data moves once per batch, at the edge.
 """
 
 import os
@@ -39,10 +38,8 @@ def use(name):
     global _chosen
     if name not in ("numpy", "cupy"):
         raise ValueError(f"backend must be numpy or cupy, not {name!r}")
-    if name == "cupy" and cupy is None:
-        raise RuntimeError("the cupy backend needs CuPy: pip install cupy-cuda12x (or the one for your CUDA)")
     if name == "cupy" and not gpu_available():
-        raise RuntimeError("the cupy backend needs a CUDA device, and CuPy finds none; use the numpy backend")
+        raise RuntimeError("the cupy backend needs a CUDA device, and CuPy for it: pip install cupy-cuda12x")
     _chosen = name
 
 
@@ -65,11 +62,6 @@ def to_host(x):
     if isinstance(x, dict):
         return {name: to_host(value) for name, value in x.items()}
     return x if array_module(x) is np else x.get()
-
-
-def device_name():
-    """Of the GPU in use."""
-    return cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
 
 
 def synchronise():

@@ -14,8 +14,8 @@ from slowae.backend import array_module, chosen, to_device, to_host
 def keep_memory():
     """Tell the C library to keep 256 MB of what is freed, and arrays below 32 MB among them; glibc only.
 
-    Large arrays that it hands back to the system cost page faults when the next ones come, up to half the time of a
-    step. It concerns the whole process, so programs ask for it, and no import does.
+    Page faults of what is handed back and asked for anew cost up to half the time of a step. Programs ask for it, and
+    no import does: it concerns the whole process.
     """
     with suppress(AttributeError, OSError, TypeError):  # another C library
         M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -24,15 +24,10 @@ def keep_memory():
 
 
 @cache
-def _blas():
-    """The BLAS libraries' controller, and the number of threads they are set to use."""
+def blas():
+    """-> the BLAS libraries' controller, and the number of threads they are set to use."""
     controller = ThreadpoolController().select(user_api="blas")
     return controller, max((library["num_threads"] for library in controller.info()), default=1)
-
-
-def threads():
-    """As many as BLAS is set to use."""
-    return _blas()[1]
 
 
 def frames_per_block(x, W):
@@ -51,12 +46,12 @@ def frame_blocks(x, W):
 
 
 def map_blocks(function, blocks):
-    """[function(block) for block in blocks], on `threads()` threads, each with one BLAS thread.
+    """[function(block) for block in blocks], on as many threads as BLAS is set to use, each with one BLAS thread.
 
     Results keep their order: sums over them do not depend on the number of threads.
     """
     blocks = list(blocks)
-    controller, count = _blas()
+    controller, count = blas()
     if count == 1 or len(blocks) == 1 or chosen() == "cupy":
         return list(map(function, blocks))
     with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:

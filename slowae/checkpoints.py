@@ -15,18 +15,13 @@ from slowae.checks import require
 class Checkpoint:
     """FOLDER/NAME-KEY.npz. settings: all that the run depends on beside its descent and its start (JSON).
 
-    resume: go on from what is there; else it is moved aside.
+    Without `resume` what is there is moved aside.
     """
 
     folder: Path
     name: str
     settings: dict = field(default_factory=dict)
     resume: bool = True
-
-    def path(self, descent, params):
-        """Of the run that begins with params, on the host."""
-        depends = asdict(descent), files.checksum(params), self.settings
-        return Path(self.folder) / f"{self.name}-{files.key(depends)}.npz"
 
 
 @dataclass
@@ -45,7 +40,8 @@ def begin(checkpoint, descent, state):
     """Load into `state` what this run has saved, if anything -> the path to save to; None without a checkpoint."""
     if not checkpoint:
         return None
-    path = checkpoint.path(descent, to_host(state.params))
+    key = files.key((asdict(descent), files.checksum(to_host(state.params)), checkpoint.settings))
+    path = Path(checkpoint.folder) / f"{checkpoint.name}-{key}.npz"
     with processes.leader_first():
         if path.exists() and checkpoint.resume:
             load(path, state)
@@ -57,8 +53,8 @@ def begin(checkpoint, descent, state):
 
 def save(path, state):
     """state -> an .npz, moved into place when it is whole."""
-    rest = {"run": path.stem, "step": state.step, "seconds": state.seconds, "history": state.history}
-    rest["rng"] = state.rng.bit_generator.state
+    rest = {name: getattr(state, name) for name in ("step", "seconds", "history")}
+    rest |= {"run": path.stem, "rng": state.rng.bit_generator.state}
     arrays = {f"params/{name}": value for name, value in to_host(state.params).items()}
     arrays |= {f"moments/{name}": value for name, value in to_host(state.moments).items()}
     with processes.leader_first():
@@ -72,10 +68,9 @@ def load(path, state):
         rest = json.loads(str(arrays["state"]))
         params = {name: arrays[f"params/{name}"] for name in state.params}
         moments = {name: arrays[f"moments/{name}"] for name in state.moments}
-        run, step, seconds, history, rng = (rest[name] for name in ("run", "step", "seconds", "history", "rng"))
+        run, rng, step, seconds, history = (rest[name] for name in ("run", "rng", "step", "seconds", "history"))
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a checkpoint of this program; delete it and start afresh") from error
-    remedy = f"rename it to {run}.npz, or delete it and start afresh"
-    require(run == path.stem, f"{path} holds another run, {run}: {remedy}")
+    require(run == path.stem, f"{path} holds another run: rename it to {run}.npz, or delete it and start afresh")
     state.params, state.moments, state.rng.bit_generator.state = to_device(params), to_device(moments), rng
     state.step, state.seconds, state.history = step, seconds, history

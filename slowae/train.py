@@ -17,7 +17,7 @@ from slowae.optim import OPTIMIZERS
 
 @dataclass(frozen=True)
 class Descent:
-    """How to descend. rate: constant for the first half of the steps, then falling linearly to zero.
+    """rate: constant for the first half of the steps, then falling linearly to zero.
 
     momentum: the share of the last step, or of Adam's first moment, that stays. bias_rate: biases learn so many times
     as fast as weights (optim). every: steps between two looks and saves. seed: of the start and of every batch.
@@ -32,11 +32,9 @@ class Descent:
     seed: int = 0
 
     def __post_init__(self):
-        whole = all(n >= 1 and n % 1 == 0 for n in (self.steps, self.every))
-        require(whole, f"steps must be whole numbers, at least 1, not {self.steps}, {self.every}")
-        require(1e-12 <= self.rate <= 1e6, f"the learning rate must lie between 1e-12 and 1e6, not {self.rate}")
-        require(0 <= self.momentum < 1, f"the momentum must lie between 0 and 1, not {self.momentum}")
-        require(0 <= self.bias_rate <= 1, f"the biases' rate must lie between 0 and 1, not {self.bias_rate}")
+        for name, least, most in (("steps", 1, 1e9), ("every", 1, 1e9), ("rate", 0, 1e6), ("momentum", 0, 1)):
+            value = getattr(self, name)
+            require(least <= value <= most, f"{name} must lie between {least} and {most:g}, not {value}")
         require(self.optimizer in OPTIMIZERS, f"the optimizer must be sgd or adam, not {self.optimizer!r}")
 
     def rate_at(self, step):
@@ -48,9 +46,8 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     """Gradient descent -> params on the host, history (a list of dicts, one for each `every` steps and the last).
 
     loss_and_gradients(params, batch, done) -> loss, grads, where done, in [0, 1), is the share of the steps made;
-    init(rng) -> params; draw(rng) -> batch on the chosen backend. project(params) in place; watch(params) -> dict of
-    floats to log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError if the loss, a
-    parameter or what is watched stops being finite.
+    init(rng) -> params; draw(rng) -> batch on the chosen backend. project(params) in place; watch(params) -> dict to
+    log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError for what is no longer finite.
     """
     rng, optimizer = np.random.default_rng(descent.seed), OPTIMIZERS[descent.optimizer]
     params = to_device({name: value.copy() for name, value in init(rng).items()})
@@ -60,8 +57,9 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     with signals.flag() as stop, progress.bar(total=descent.steps, initial=state.step, desc=title) as bar:
         while state.step < descent.steps and not stopping:
             rate, done = descent.rate_at(state.step), state.step / descent.steps
-            loss, grads = loss_and_gradients(state.params, draw(rng), done)
-            loss, grads, stopping = processes.mean(loss, grads, stop.is_set())
+            batch = draw(rng)
+            loss, grads = loss_and_gradients(state.params, batch, done)
+            loss, grads, stopping = processes.mean(loss, grads, bool(stop))
             optimizer.step(state.params, grads, state.moments, rate, descent.momentum, descent.bias_rate)
             if project:
                 project(state.params)
@@ -79,7 +77,7 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
                 bar.set_postfix({name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)})
                 if path:
                     checkpoints.save(path, state)
-        if stopping or stop.is_set():
+        if stopping or stop:
             where = f"saved in {path}; the same command goes on" if path else "nothing was saved"
             raise KeyboardInterrupt(f"stopped after step {state.step} of {descent.steps}: {where}")
     state.history[-1]["seconds"] = state.seconds
@@ -89,11 +87,8 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
 def _require_finite(row, state, descent):
     """What the step changed, too: it may have been ruined, and only the next loss would tell."""
     changed = [*state.params.values(), *state.moments.values()]
-    finite = [bool(array_module(value).isfinite(value).all()) for value in changed]
     bad = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
-    if bad or not all(finite):
+    if bad or not all(array_module(value).isfinite(value).all() for value in changed):
         name = bad[0] if bad else "loss"
-        raise FloatingPointError(
-            f"training diverged by step {state.step}, {name} {row[name]:g}: try a lower rate than "
-            f"{descent.rate:g}, or smaller weights of the loss"
-        )
+        remedy = f"try a lower rate than {descent.rate:g}, or smaller weights of the loss"
+        raise FloatingPointError(f"training diverged by step {state.step}, {name} {row[name]:g}: {remedy}")

@@ -84,19 +84,15 @@ def test_l2_pool_equals_the_loop_and_its_gradients_the_differences(shapes, seed)
 def test_l2_pool_of_vectors_is_that_of_single_places():
     h = to_device(draw("l2_pool", 0)["h"][0, 0])
     (z, cache), (z_places, cache_places) = l2_pool_forward(h, 4), l2_pool_forward(h[:, None, None], 4)
-    np.testing.assert_array_equal(to_host(z), to_host(z_places)[:, 0, 0])
     dh, dh_places = l2_pool_backward(z, cache), l2_pool_backward(z_places, cache_places)
-    np.testing.assert_array_equal(to_host(dh), to_host(dh_places)[:, 0, 0])
+    for found, expected in ((z, z_places), (dh, dh_places)):
+        np.testing.assert_array_equal(to_host(found), to_host(expected)[:, 0, 0])
 
 
 def test_a_silent_group_has_gradient_zero_not_nan():
-    h = np.zeros((1, 2, 2, 8))
-    h[..., 4:] = 1.0
-    z, cache = l2_pool_forward(to_device(h), 4, 2)
-    dh = to_host(l2_pool_backward(to_device(np.ones(z.shape)), cache))
-    assert to_host(z).ravel().tolist() == [0, 4]
-    assert (dh[..., :4] == 0).all()
-    np.testing.assert_allclose(dh[..., 4:], 0.25)
+    z, cache = l2_pool_forward(to_device(np.array([[0.0, 0.0, 3.0, 4.0]])), 2)
+    assert to_host(z).tolist() == [[0, 5]]
+    assert to_host(l2_pool_backward(to_device(np.full((1, 2), 5.0)), cache)).tolist() == [[0, 0, 3, 4]]
 
 
 @pytest.mark.parametrize(
@@ -115,17 +111,11 @@ def test_what_would_broadcast_is_refused(call, complaint):
         call()
 
 
-@pytest.mark.parametrize("rows", [(4,), (3, 2, 2)])
-@pytest.mark.parametrize("epsilon", [0.0, 1e-5, 1.0])
-def test_batch_norm_leaves_each_map_its_bias_as_mean_and_variance_1(rows, epsilon):
-    rng = np.random.default_rng(0)
-    a, b = 3 * rng.standard_normal((*rows, 3)) + 5, np.array([0.0, 1.0, -2.0])
-    out = to_host(layers.batch_norm_forward(to_device(a), to_device(b), epsilon)[0]).reshape(-1, 3)
-    variance = a.reshape(-1, 3).var(0)
-    np.testing.assert_allclose(out.mean(0), b, atol=1e-12)
-    np.testing.assert_allclose(out.var(0), variance / (variance + epsilon))
-
-
-def test_a_map_that_never_changes_is_its_bias():
-    out, _ = layers.batch_norm_forward(to_device(np.full((4, 1), 2.0)), to_device(np.array([-3.0])))
-    assert to_host(out).tolist() == [[-3]] * 4
+@pytest.mark.parametrize("epsilon", [1e-5, 1.0])
+def test_batch_norm_leaves_each_map_its_bias_as_mean_and_variance_1(epsilon):
+    a, b = 3 * np.random.default_rng(0).standard_normal((3, 2, 2, 3)) + 5, np.array([0.0, 1.0, -2.0])
+    a[..., 2] = 2.0  # never changes
+    out = to_host(layers.batch_norm_forward(to_device(a), to_device(b), epsilon)[0])
+    variance = a.var((0, 1, 2))
+    np.testing.assert_allclose(out.mean((0, 1, 2)), b, atol=1e-12)
+    np.testing.assert_allclose(out.var((0, 1, 2)), variance / (variance + epsilon))

@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import warnings
 
 import pytest
 from films import shot, write_film
 from tiny import ROOT, process, results
 
-from slowae import backend, blocks
+from slowae import backend
 from slowae.__main__ import COMMANDS, OLDEST, main, parse
 from slowae.commands import OPTIONS, compare, number
 
@@ -38,7 +37,7 @@ def refused(capsys, *words):
 def empty(tmp_path, monkeypatch):
     """An empty folder to work in; nothing may be left there."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    yield
     assert list(tmp_path.iterdir()) == []
 
 
@@ -49,13 +48,8 @@ def empty(tmp_path, monkeypatch):
     ("words", "sentence"),
     [
         ("--steps 0", "argument --steps: must be between 1 and 1e+09, not 0; see python -m slowae compare --help"),
-        ("--steps many", "argument --steps: invalid int value: 'many'"),
-        ("--epsilon -1", "argument --epsilon: must be between 0 and 1e+06, not -1"),
-        ("plane --held-out 0", "argument --held-out: must be between 0.001 and 0.99, not 0"),
         ("--backend torch", "argument --backend: invalid choice: 'torch'"),
         ("--methods pixels layer3", "argument --methods: invalid choice: 'layer3'"),
-        ("--betta 4", "unrecognized arguments: --betta 4"),
-        ("patches --pairs 49", "argument --pairs: must be between 50 and 1e+08, not 49"),
         ("plane --patch 4 --out new", "patches of 4 views do not divide the 90 views a side"),
         ("tarin", "no command 'tarin'; the commands are compare, plane, "),
         ("fetch --lits", "unrecognized arguments: --lits; see python -m slowae fetch --help"),
@@ -67,49 +61,40 @@ def test_words_that_make_no_sense_get_a_sentence(empty, capsys, words, sentence)
     assert sentence in refused(capsys, *words.split())
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "fetch"])
+@pytest.mark.parametrize("command", sorted({*COMMANDS} - {"fetch"}))
 def test_every_number_has_a_range_and_every_default_is_in_it(empty, capsys, command):
     parser = argparse.ArgumentParser()
     importlib.import_module(f"slowae.commands.{command}").add_arguments(parser)
     options = {words[2:]: action for action in parser._actions if (words := action.option_strings[0])[2:] in OPTIONS}
     assert "seed" in options and len(options) > 8
     for name, action in options.items():
-        for word in ("nan", "inf", "-inf", "1e308", "1" + 5000 * "0", "-1"):
+        for word in ("nan", "inf", "1" + 5000 * "0", "-1"):
             said = refused(capsys, command, f"--{name}={word}")
-            assert len(said) < 200
-            assert f"argument --{name}: must be " in said or f"argument --{name}: invalid int value" in said
+            assert len(said) < 200 and f"argument --{name}: " in said
         shown = re.search(r"\(([^()]+)\)$", action.help)
         assert shown is None or number(*OPTIONS[name][:3])(shown[1]) is not None
 
 
-def test_help_shows_examples_and_every_command_its_options(capsys):
+@pytest.mark.parametrize(("path", "name"), [("bin/slowae", "slowae"), ("slowae/__main__.py", "python -m slowae")])
+def test_help_shows_the_commands_under_the_name_the_program_was_called_by(monkeypatch, capsys, path, name):
+    monkeypatch.setattr(sys, "argv", [path])
+    assert refused(capsys, "fetch", "--lits").endswith(f" see {name} fetch --help")
     for words, told in (
-        (["-h"], [*COMMANDS, "examples:"]),
-        (["--help"], ["--video holiday/"]),
-        (["fetch", "-h"], ["--list"]),
+        (["-h"], [*COMMANDS, f"\n  {name} --video"]),
+        (["fetch", "--help"], [f"{name} fetch", "--list"]),
     ):
         with pytest.raises(SystemExit) as stop:
             main(words)
+        assert not stop.value.code
         said = capsys.readouterr().out
-        assert stop.value.code == 0 and all(word in said for word in told)
-
-
-@pytest.mark.parametrize(("path", "name"), [("bin/slowae", "slowae"), ("slowae/__main__.py", "python -m slowae")])
-def test_the_program_goes_by_the_name_it_was_called_by(monkeypatch, capsys, path, name):
-    monkeypatch.setattr(sys, "argv", [path])
-    assert refused(capsys, "fetch", "--lits").endswith(f" see {name} fetch --help")
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    said = capsys.readouterr().out
-    assert said.startswith(f"usage: {name} [-h]") and f"\n{name} [COMMAND]" in said and f"\n  {name} --video" in said
-    assert ("python -m" in said) == ("python -m" in name)
+        assert all(word in said for word in told) and ("python -m" in said) == ("python -m" in name)
 
 
 def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["requires-python"] == ">={}.{}".format(*OLDEST)
+    oldest = "{}.{}".format(*OLDEST)
+    assert f'requires-python = ">={oldest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
-    assert refused(capsys) == "slowae: Python 3.11 or newer is needed, and this is 3.10; use a newer one"
+    assert refused(capsys) == f"slowae: Python {oldest} or newer is needed"
 
 
 # What stops a command
@@ -122,14 +107,12 @@ NO_THREADS = "the system gives no more threads or processes; close other program
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (ValueError("no"), 2, "slowae: no"),
         (FileNotFoundError("gone"), 2, "slowae: gone"),
         (FloatingPointError("training diverged"), 2, "slowae: training diverged"),
         (MemoryError(), 2, "slowae: not enough memory; give less data, or a smaller --batch"),
         (MemoryError("Unable to allocate"), 2, "slowae: Unable to allocate; give less data, or a smaller --batch"),
         (RuntimeError("can't start new thread"), 2, f"slowae: can't start new thread: {NO_THREADS}"),
         (OSError(errno.EAGAIN, "Try again"), 2, f"slowae: [Errno {errno.EAGAIN}] Try again: {NO_THREADS}"),
-        (OSError(errno.ENOSPC, "No space left"), 2, f"slowae: [Errno {errno.ENOSPC}] No space left"),
         (KeyboardInterrupt(), 130, "stopped"),
         (KeyboardInterrupt("stopped after step 3"), 130, "stopped after step 3"),
     ],
@@ -139,17 +122,12 @@ def test_what_stops_a_command_is_told_in_a_sentence(capsys, monkeypatch, error, 
 
     def stop(args):
         warnings.warn("careful", stacklevel=1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            warnings.warn("overflow encountered in matmul", RuntimeWarning, stacklevel=1)  # is no user's business
         raise error
 
     monkeypatch.setattr(compare, "run", stop)
     with warnings.catch_warnings():
         warnings.simplefilter(filters)
-        before = warnings.showwarning
         assert main([]) == code
-        assert warnings.showwarning is before
     assert capsys.readouterr().err.split("\n") == ["note: careful", *([""] if code == 130 else []), sentence, ""]
 
 
@@ -160,9 +138,7 @@ def test_a_tilde_is_home_for_the_results_too(monkeypatch):
 
 def test_cupy_without_a_gpu(empty, capsys, monkeypatch):
     monkeypatch.setattr(backend, "gpu_available", lambda: False)
-    chosen = backend.chosen()
     assert "the cupy backend needs" in refused(capsys, "--backend", "cupy")
-    assert backend.chosen() == chosen
     monkeypatch.setattr(backend, "_chosen", None)
     for name, sentence in (("cupy", "the cupy backend needs"), ("jax", "backend must be numpy or cupy, not 'jax'")):
         monkeypatch.setenv("SLOWAE_BACKEND", name)
@@ -170,11 +146,9 @@ def test_cupy_without_a_gpu(empty, capsys, monkeypatch):
 
 
 def test_a_file_where_the_folder_for_results_should_be(tmp_path, capsys):
-    write_film(tmp_path / "film.mkv", shot(0, 2))
-    (tmp_path / "file").write_text("mine")
-    said = refused(capsys, "--video", tmp_path / "film.mkv", "--out", tmp_path / "file")
-    assert f"cannot write into {tmp_path / 'file'}" in said and "give another --out" in said
-    assert (tmp_path / "file").read_text() == "mine"
+    film = write_film(tmp_path / "film.mkv", shot(0, 2))
+    said = refused(capsys, "--video", film, "--out", film)
+    assert f"cannot write into {film}" in said and "give another --out" in said
 
 
 # Streams, signals and settings of a process
@@ -210,17 +184,15 @@ def run_as(line, *options):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_a_command_that_is_not_training_with_a_sentence(name):
-    sentence = "stopped" if name == "SIGINT" else f"stopped by {name}"
-    kill = f"os.kill(os.getpid(), signal.{name}); time.sleep(30)"
-    assert run_as(kill) == (130, "", f"\n{sentence}\n")
+@pytest.mark.parametrize(("name", "by"), [("SIGINT", ""), ("SIGTERM", " by SIGTERM"), ("SIGHUP", " by SIGHUP")])
+def test_a_signal_ends_a_command_that_is_not_training_with_a_sentence(name, by):
+    assert run_as(f"os.kill(os.getpid(), signal.{name}); time.sleep(30)") == (130, "", f"\nstopped{by}\n")
 
 
-def test_warnings_are_the_programs_own_business():
+@pytest.mark.parametrize("words", ["error", "ignore"])
+def test_warnings_are_the_programs_own_business(words):
     line = "warnings.warn('old', DeprecationWarning); warnings.warn('careful'); print(os.environ['MPLBACKEND'])"
-    for options in ([], ["-W", "error"], ["-W", "ignore"]):
-        assert run_as(line, *options) == (0, "agg\n", "note: careful\n")
+    assert run_as(line, "-W", words) == (0, "agg\n", "note: careful\n")
 
 
 def test_a_defect_is_a_traceback_and_code_1():
@@ -232,11 +204,9 @@ def test_a_defect_is_a_traceback_and_code_1():
 def test_a_closed_pipe_ends_what_is_only_to_be_read_quietly(words):
     reader, writer = os.pipe()
     os.close(reader)
-    try:
-        words = [sys.executable, "-m", "slowae", *words]
-        done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=60)
-    finally:
-        os.close(writer)
+    words = [sys.executable, "-m", "slowae", *words]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=60)
+    os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
@@ -256,14 +226,11 @@ sys.meta_path.insert(0, Block())
 before = set(sys.modules)
 import slowae
 assert set(sys.modules) - before == {"slowae"}
-import ctypes
-load, ctypes.CDLL = ctypes.CDLL, None
 state = [lambda: dict(os.environ), np.geterr, lambda: list(warnings.filters), lambda: signal.getsignal(signal.SIGINT)]
 before = [look() for look in state]
 for name in "backend blocks conv conv_fourier layers losses model optim retrieval measures gradcheck".split():
     importlib.import_module(f"slowae.{name}")
 assert [look() for look in state] == before
-ctypes.CDLL = load
 from slowae import model
 params = model.init_params(np.random.default_rng(0), (3, 3, 2, 4))
 x = np.random.default_rng(0).standard_normal((8, 4, 4, 2), dtype=np.float32)
@@ -272,20 +239,10 @@ assert np.isfinite(loss) and grads.keys() == params.keys()
 """
 
 
-HELP = """
-import sys
-from slowae.commands import compare
-assert "matplotlib" not in sys.modules
-"""
+HELP = "import sys, slowae.commands.compare; assert 'matplotlib' not in sys.modules"
 
 
 @pytest.mark.parametrize("program", [LITTLE, HELP], ids=["the mathematics needs little", "help waits for no figure"])
 def test_importing_sets_nothing_and_loads_little(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_command_line_asks_the_allocator_to_keep_memory(monkeypatch):
-    asked = []
-    monkeypatch.setattr(blocks, "keep_memory", lambda: asked.append(1))
-    assert main(["tarin"]) == 2 and asked == [1]

@@ -21,17 +21,13 @@ TERMS = pytest.mark.parametrize("term", model.TERMS_OF_Z)
 TRIPLETS = {"beta": 0.0, "acceleration": 1.1}
 
 
-def problem(seed, shape, windows=2, **options):
+def problem(seed, shape, windows=2, alpha=0.7, beta=1.3, **options):
     """-> float64 parameters for filters of `shape` and a batch that fits them, on the host, and a Config."""
-    rng, config = np.random.default_rng(seed), settings(shape, **options)
+    rng, config = np.random.default_rng(seed), Config(alpha, beta, size=2 if len(shape) == 4 else 1, **options)
     start = init_params(rng, shape)
     params = {name: value + 0.1 * rng.standard_normal(value.shape) for name, value in start.items()}
     x = rng.standard_normal((config.T * windows, 4, 4, shape[2]) if len(shape) == 4 else (config.T * windows, shape[0]))
     return params, x, config
-
-
-def settings(shape, alpha=0.7, beta=1.3, **options):
-    return Config(alpha, beta, group=4, size=2 if len(shape) == 4 else 1, **options)
 
 
 def of_z(weights):
@@ -75,12 +71,8 @@ def loss_by_loop(params, x, config):
     """Eq. 2 as printed (with the misprints mended), for frames (2N, H, W, C)."""
     N = len(x) // 2
     h = np.maximum(conv_by_loop(x, params["W_e"], params["b_e"]), 0)
-    F = params["W_d"].shape[0]
-    x_hat = np.zeros_like(x)
-    for n, v, w, k, i, j, c in np.ndindex(*h.shape, F, F, x.shape[3]):
-        y, u = v + i - F // 2, w + j - F // 2
-        if 0 <= y < x.shape[1] and 0 <= u < x.shape[2]:
-            x_hat[n, y, u, c] += h[n, v, w, k] * params["W_d"][i, j, c, k]
+    turned = params["W_d"][::-1, ::-1].swapaxes(2, 3)  # the transpose of a convolution is one with turned filters
+    x_hat = conv_by_loop(h, turned, np.zeros(x.shape[3]))
     z = np.zeros((2 * N, x.shape[1] // config.size, x.shape[2] // config.size, h.shape[3] // config.group))
     for n, v, w, k in np.ndindex(*h.shape):
         z[n, v // config.size, w // config.size, k // config.group] += h[n, v, w, k] ** 2
@@ -141,24 +133,21 @@ def test_blocks_and_threads_change_nothing_but_rounding(shape, windows, weights,
         np.testing.assert_allclose(codes, results[0][2])
 
 
-def test_the_same_call_gives_the_same_bits_in_float32():
+def test_the_same_call_gives_the_same_bits():
     rng = np.random.default_rng(0)
     params, x = init_params(rng, (9, 9, 3, 64)), rng.standard_normal((16, 32, 32, 3), dtype=np.float32)
-    (loss, grads), (again, grads_again) = (evaluate(params, x, Config()) for _ in range(2))
-    assert loss == again
-    for name in grads:
-        np.testing.assert_array_equal(grads[name], grads_again[name])
-        assert grads[name].dtype == np.float32
+    first, again = (evaluate(params, x, Config()) for _ in range(2))
+    assert_close(first, again, rtol=0)
 
 
 @BOTH
 def test_the_degeneracy(shape):
     """(W_e, b_e, W_d) -> (c W_e, c b_e, W_d / c) leaves the reconstruction, and makes the other two terms free."""
-    params, x, _ = problem(3, shape)
 
     def loss(c, alpha, beta):
+        params, x, config = problem(3, shape, alpha=alpha, beta=beta)
         scaled = {"W_e": c * params["W_e"], "b_e": c * params["b_e"], "W_d": params["W_d"] / c}
-        return evaluate(scaled, x, settings(shape, alpha, beta))[0]
+        return evaluate(scaled, x, config)[0]
 
     assert loss(0.01, 0, 0) == pytest.approx(loss(1, 0, 0))
     assert loss(0.01, 1, 1) - loss(0.01, 0, 0) == pytest.approx(0.01 * (loss(1, 1, 1) - loss(1, 0, 0)))
@@ -172,8 +161,7 @@ def test_statistics_by_hand():
     assert found == pytest.approx(expected | {"slowness": 0, "dead": 0})  # |(3, 4)| = |(5, 0)|
     params["b_e"] = np.array([0.0, -9.0])
     found = statistics(to_device(params), to_device(x), Config(group=2, size=1))
-    assert (found["dead"], found["active"]) == (0.5, 0.5)
-    assert found["slowness"] == pytest.approx(2 / 4)
+    assert [found[name] for name in ("dead", "active", "slowness")] == pytest.approx([0.5, 0.5, 2 / 4])
 
 
 @pytest.mark.parametrize(("shape", "size"), [((9, 9, 3, 64), 2), ((400, 512), 1)])
@@ -187,33 +175,30 @@ def test_init_reconstructs_from_the_start(shape, size):
     assert statistics(to_device(params), to_device(x), Config(size=size))["reconstruction"] < 1.3
 
 
-BAD = np.nan, np.inf, 2e15, 1e-16
-
-
 @pytest.mark.parametrize(
     ("x", "complaint"),
     [
-        (np.zeros((3, 4, 4, 2)), "pairs"),
-        (np.zeros((0, 4, 4, 2)), "no frames"),
-        (np.zeros((2, 4, 4, 3)), "do not fit"),
-        (np.zeros((2, 6)), "do not fit"),
+        *((np.zeros(shape), "do not fit") for shape in ((0, 4, 4, 2), (2, 4, 4, 3), (2, 6))),
         (np.zeros((2, 4, 4, 2), np.float32), "do not fit"),
-        *((np.full((2, 4, 4, 2), bad), f"largest number is {bad:g}, which is NaN, Inf, or") for bad in BAD),
+        *((np.full((2, 4, 4, 2), bad), "which is NaN, Inf, or") for bad in (np.nan, np.inf, 2e15, 1e-16)),
     ],
 )
 def test_bad_frames_get_a_sentence_where_they_enter(x, complaint):
     params, _, config = problem(0, CONV)
-    for enter in (loss_and_gradients, statistics, *[encode] * (complaint != "pairs")):
-        with pytest.raises(ValueError, match=complaint.replace("+", r"\+")):
+    for enter in (loss_and_gradients, statistics, encode):
+        with pytest.raises(ValueError, match=complaint):
             enter(params, x, config)
 
 
 @pytest.mark.parametrize("scale", [2e-15, 5e14])
-def test_frames_of_any_size_that_are_taken_give_finite_numbers(scale):
-    params, x, config = problem(0, CONV)
+def test_frames_of_any_size_that_are_taken_give_finite_numbers_in_float32(scale):
+    params, x, _ = problem(0, CONV)
     params = {name: value.astype(np.float32) for name, value in params.items()} | {"b_e": np.zeros(8, np.float32)}
     x = (x / np.abs(x).max() * scale).astype(np.float32)
-    loss, grads = evaluate(params, x, config)
+    weights = {name: np.float64(1) for name in model.TERMS_OF_Z if name != "acceleration"}  # NumPy's are float64
+    config = Config(np.float64(0.5), rise=np.float64(0.5), **weights)
+    loss, grads = loss_and_gradients(params, x, config, np.float64(0.25))
+    assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
     assert 0 < loss < np.inf and all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
     assert encode(params, x, config).max() > 0.01 * scale
 
@@ -223,36 +208,25 @@ def test_integers_and_even_filters_are_refused():
     with pytest.raises(ValueError, match=r"frames .* int64 do not fit"):
         encode({name: value.astype(int) for name, value in params.items()}, x.astype(int), config)
     with pytest.raises(ValueError, match="side must be odd, not 2"):
-        encode(init_params(np.random.default_rng(0), (2, 2, 2, 8)), x.astype(np.float32), config)
+        encode({"W_e": params["W_e"][:2, :2]}, x, config)
 
 
-def test_weights_of_numpys_do_not_make_float64_of_float32():
-    params, x, _ = problem(0, CONV)
-    params = {name: value.astype(np.float32) for name, value in params.items()}
-    weights = {name: np.float64(1) for name in model.TERMS_OF_Z if name != "acceleration"}
-    config = Config(np.float64(0.5), group=2, rise=np.float64(0.5), **weights)
-    loss, grads = loss_and_gradients(params, x.astype(np.float32), config, np.float64(0.25))
-    assert {value.dtype for value in (loss, *grads.values())} == {np.dtype(np.float32)}
-
-
-def test_windows_and_shares_of_a_training_that_are_none_are_refused():
-    params, x, config = problem(0, LINEAR, **TRIPLETS)
-    with pytest.raises(ValueError, match=r"triplets: all x_t-1, then all x_t, then all x_t\+1, not 4 frames"):
-        loss_and_gradients(params, x[:4], config)
-    for done in (-0.1, 1.1, np.nan):
-        with pytest.raises(ValueError, match=f"between 0 and 1, not {done}"):
-            loss_and_gradients(params, x, config, done)
+@pytest.mark.parametrize(("weights", "T"), [({}, 2), (TRIPLETS, 3)])
+def test_what_does_not_divide_into_windows_is_refused(weights, T):
+    params, x, config = problem(0, LINEAR, **weights)
+    with pytest.raises(ValueError, match=f"windows of {T} frames, all first ones, then all second ones, not {T + 1}"):
+        loss_and_gradients(params, x[: T + 1], config)
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        *({name: bad} for name in ("alpha", *model.TERMS_OF_Z) for bad in (-0.5, np.nan, np.inf)),
+        *({name: bad} for name in ("alpha", "rise", *model.TERMS_OF_Z) for bad in (-0.5, np.nan, np.inf)),
         *({name: 0} for name in ("group", "size", "filters", "side")),
-        *({"side": 4}, {"rise": 2}, {"rise": -0.5}, {"acceleration": 0.5, "beta": 1.0}),
+        {"acceleration": 0.5, "beta": 1.0},
     ],
     ids=str,
 )
 def test_bad_settings_get_a_sentence(bad):
-    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be .*{next(iter(bad.values()))}"):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be "):
         Config(**bad)

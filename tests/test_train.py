@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny import _die_at
 
 from slowae import files, model, optim, signals, train
 from slowae.backend import array_module, to_device, to_host
@@ -29,16 +30,10 @@ def around(rng):
     return to_device(np.array([3.0, -2.0]) + 0.1 * rng.standard_normal((8, 2)))
 
 
-def fit_bowl(loss_and_gradients=bowl, draw=around, watch=None, project=None, folder=None, **descent):
-    return train.fit(
-        loss_and_gradients,
-        lambda rng: {"x": np.zeros(2)},
-        draw,
-        Descent(**{"steps": 60, "rate": 0.1, "every": 10} | descent),
-        watch=watch,
-        project=project,
-        checkpoint=folder and Checkpoint(folder, "bowl"),
-    )
+def fit_bowl(loss_and_gradients=bowl, watch=None, folder=None, **descent):
+    descent = Descent(**{"steps": 60, "rate": 0.1, "every": 10} | descent)
+    start, place = {"x": np.zeros(2)}, folder and Checkpoint(folder, "bowl")
+    return train.fit(loss_and_gradients, lambda rng: start, around, descent, watch=watch, checkpoint=place)
 
 
 def fit_equation_2(folder=None, settings=(), resume=True, shape=(6, 8), at=None, then=None, **descent):
@@ -61,10 +56,6 @@ def fit_equation_2(folder=None, settings=(), resume=True, shape=(6, 8), at=None,
     )
 
 
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def crash():
     raise MemoryError
 
@@ -75,13 +66,9 @@ def assert_same_bits(a, b):
         assert a[name].dtype == b[name].dtype and a[name].tobytes() == b[name].tobytes(), name
 
 
-def without_seconds(history):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
-
-
 def assert_same_run(a, b):
     assert_same_bits(a[0], b[0])
-    assert without_seconds(a[1]) == without_seconds(b[1])
+    assert a[1][:-1] == b[1][:-1] and a[1][-1] | {"seconds": 0} == b[1][-1] | {"seconds": 0}
 
 
 def only(folder):
@@ -98,50 +85,33 @@ def state_of(path):
 
 
 def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
-    seen = []
+    start, seen = {"x": np.zeros(2)}, []
+
+    def look(params, batch, done):
+        assert array_module(params["x"]) is array_module(to_device(start["x"])) and done == len(seen) / 7
+        return bowl(params, batch, done)
 
     def project(params):
         params["x"].clip(None, 0.5, out=params["x"])
         seen.append(to_host(params["x"]).copy())
 
-    fit_bowl(steps=7, rate=0.2, momentum=0.6, seed=3, project=project)
+    train.fit(look, lambda rng: start, around, Descent(7, 0.2, momentum=0.6, seed=3), project=project)
     rng, x, v = np.random.default_rng(3), np.zeros(2), np.zeros(2)
     for step, found in enumerate(seen):
         batch = np.array([3.0, -2.0]) + 0.1 * rng.standard_normal((8, 2))
         v = 0.6 * v - 0.2 * min(1, 2 * (7 - step) / 7) * (x - batch.mean(0))
         x = np.minimum(x + v, 0.5)
         np.testing.assert_allclose(found, x, rtol=1e-12)
-    assert len(seen) == 7
-
-
-def test_biases_at_rate_0_stay():
-    assert [fit_equation_2(bias_rate=rate)[0]["b_e"].any() for rate in (0.0, 1.0)] == [False, True]
-
-
-def test_the_bottom_of_a_bowl_is_found_on_the_backend_and_the_start_stays():
-    start, seen = {"x": np.zeros(2)}, []
-
-    def look(params, batch, done):
-        seen.append((array_module(params["x"]), done))
-        return bowl(params, batch, done)
-
-    params, history = train.fit(look, lambda rng: start, around, Descent(200, 0.1, every=5))
-    np.testing.assert_allclose(params["x"], [3, -2], atol=0.03)
-    assert history[-1]["loss"] < 0.02 < 0.2 < history[0]["loss"]
-    assert isinstance(params["x"], np.ndarray) and start["x"].tolist() == [0, 0]
-    assert seen == [(array_module(to_device(np.zeros(1))), step / 200) for step in range(200)]
+    assert len(seen) == 7 and start["x"].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
     ("bad", "complaint"),
     [
-        *(({"rate": bad}, "rate must") for bad in (0.0, -1.0, np.nan, np.inf)),
-        *(({"momentum": bad}, "momentum must") for bad in (1.0, 2.0, -0.1, np.nan)),
-        *(({"bias_rate": bad}, "biases' rate must") for bad in (-1.0, 2.0, np.nan)),
-        ({"steps": 0}, "steps must"),
-        ({"every": 0}, "steps must"),
-        ({"steps": 1.5}, "whole numbers, at least 1, not 1.5"),
-        ({"every": 2.5}, "whole numbers"),
+        *(({"rate": bad}, "rate must") for bad in (-1.0, np.nan, np.inf)),
+        ({"momentum": 2.0}, "momentum must"),
+        ({"steps": 0}, "steps must lie between 1 and 1e[+]09, not 0"),
+        ({"every": 0}, "every must"),
         ({"optimizer": "lbfgs"}, "sgd or adam, not 'lbfgs'"),
     ],
 )
@@ -171,45 +141,32 @@ def test_history_has_a_row_every_so_many_steps_and_one_at_the_end(tmp_path):
 # Going on
 
 
-@pytest.mark.parametrize("at", [1, 4, 8, 21, 40])
+@pytest.mark.parametrize("at", [1, 8, 40])
 def test_a_run_that_dies_ends_with_the_same_bits(tmp_path, at):
     whole = fit_equation_2(tmp_path / "whole")
     with pytest.raises(MemoryError):
         fit_equation_2(tmp_path / "died", at=at, then=crash)
     assert_same_run(fit_equation_2(tmp_path / "died"), whole)
-    # The checkpoints agree in everything but the time, the moments included.
-    one, other = (files.read_arrays(only(tmp_path / name)) for name in ("whole", "died"))
-    one, other = one | {"state": np.array(0)}, other | {"state": np.array(0)}
-    assert_same_bits(one, other)
+    one, other = (files.read_arrays(only(tmp_path / name)) | {"state": np.array(0)} for name in ("whole", "died"))
+    assert_same_bits(one, other)  # the moments, too
     assert_same_run(fit_equation_2(tmp_path / "died", at=1, then=crash), whole)  # at its end there is no step to make
 
 
-def run_and_die(folder, moment):
-    if moment == "in a step":
-        fit_equation_2(folder, at=18, then=die)
-    replace, count = os.replace, iter(range(1, 99))
-
-    def dying(*names):
-        if (third := next(count) == 3) and moment == "before the move":
-            die()
-        replace(*names)
-        if third:
-            die()
-
-    os.replace = dying
-    fit_equation_2(folder)
+def run_and_die(folder, at):
+    if not at:
+        _die_at(3)
+    fit_equation_2(folder, at=at, then=lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-@pytest.mark.parametrize("moment", ["in a step", "before the move", "after the move"])
-def test_a_process_that_is_killed_loses_nothing_that_was_saved(tmp_path, moment):
-    whole = fit_equation_2()
-    process = multiprocessing.get_context("spawn").Process(target=run_and_die, args=(tmp_path, moment))
+@pytest.mark.parametrize("at", [18, None], ids=["in a step", "while a file is moved into place"])
+def test_a_process_that_is_killed_loses_nothing_that_was_saved(tmp_path, at):
+    process = multiprocessing.get_context("spawn").Process(target=run_and_die, args=(tmp_path, at))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     (path,) = tmp_path.glob("eq2-*.npz")
-    assert state_of(path)["step"] == (21 if moment == "after the move" else 14)
-    assert_same_run(fit_equation_2(tmp_path), whole)
+    assert state_of(path)["step"] == 14
+    assert_same_run(fit_equation_2(tmp_path), fit_equation_2())
     assert [other.name for other in tmp_path.glob("eq2*")] == [path.name]
 
 
@@ -222,27 +179,22 @@ def handle():
         signal.signal(kind, handler)
 
 
-@pytest.mark.parametrize("at", [1, 4, 14, 40])  # the very last one too: what comes after must not start
+@pytest.mark.parametrize("at", [4, 14, 40])  # the very last one too: what comes after must not start
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, handle, kind, at):
     def interrupt():
         os.kill(os.getpid(), kind)
 
     handle(kind, signal.default_int_handler)
-    message = rf"stopped after step {at} of 40: saved in .*eq2-.*.npz; the same command goes on"
-    with pytest.raises(KeyboardInterrupt, match=message):
+    with pytest.raises(
+        KeyboardInterrupt, match=rf"after step {at} of 40: saved in .*eq2-.*.npz; the same command goes"
+    ):
         fit_equation_2(tmp_path, at=at, then=interrupt)
     assert signal.getsignal(kind) is signal.default_int_handler
     assert state_of(only(tmp_path))["step"] == at
     assert_same_run(fit_equation_2(tmp_path), fit_equation_2())
     with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
         fit_equation_2(at=at, then=interrupt)
-
-
-def test_a_signal_after_the_last_step_stops_what_comes_after(handle):
-    handle(signal.SIGINT, signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 10 of 10"):
-        fit_bowl(steps=10, watch=lambda params: signal.raise_signal(signal.SIGINT) or {})
 
 
 def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
@@ -262,15 +214,6 @@ def test_a_signal_that_was_to_be_ignored_is(handle, kind):
     os.kill(os.getpid(), kind)
 
 
-def test_a_second_signal_that_meets_the_first_at_work_is_no_deadlock(handle):
-    with signals.flag() as stop:
-        for kind in 10 * KINDS:
-            signal.raise_signal(kind)
-        assert stop.is_set()
-    with signals.flag() as stop:
-        assert not stop.is_set()
-
-
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_outside_of_training_a_signal_ends_the_program_with_a_sentence(handle, kind):
     handle(kind, signal.SIG_DFL)
@@ -279,59 +222,47 @@ def test_outside_of_training_a_signal_ends_the_program_with_a_sentence(handle, k
         signal.raise_signal(kind)
 
 
-CHANGES = {"steps": 41}, {"momentum": 0.5}, {"bias_rate": 0.5}, {"seed": 1}, {"every": 8}, {"shape": (6, 4)}
-
-
-@pytest.mark.parametrize("changed", [*CHANGES, {"settings": {"steps": 42}}], ids=str)
-def test_another_setting_or_start_has_another_file_and_leaves_the_first(tmp_path, changed):
-    settings = {"steps": 41}  # of the data, and not those of the descent
-    first = fit_equation_2(tmp_path, settings)
+@pytest.mark.parametrize(
+    "change", [{"every": 8}, {"bias_rate": 0.5}, {"shape": (6, 4)}, {"settings": {"a": 2}}], ids=str
+)
+def test_another_setting_or_start_has_another_file_and_leaves_the_first(tmp_path, change):
+    fit_equation_2(tmp_path, {"a": 1})
     path = only(tmp_path)
     before = path.read_bytes()
-    fit_equation_2(tmp_path, **{"settings": settings} | changed)
+    fit_equation_2(tmp_path, **{"settings": {"a": 1}} | change)
     assert len(list(tmp_path.iterdir())) == 2 and path.read_bytes() == before
-    assert_same_run(fit_equation_2(tmp_path, settings, at=1, then=crash), first)
 
 
 def test_without_resume_the_old_file_is_moved_aside(tmp_path):
     whole = fit_equation_2(tmp_path)
     path = only(tmp_path)
-    kept = [path.read_bytes()]
-    for _ in range(2):
-        assert_same_run(fit_equation_2(tmp_path, resume=False), whole)
-        kept.append(path.read_bytes())
-    aside = [path, path.with_name(f"{path.name}.old2"), path.with_name(f"{path.name}.old")]
-    assert sorted(tmp_path.iterdir()) == sorted(aside)
-    assert [one.read_bytes() for one in reversed(aside)] == [kept[0], kept[1], kept[2]]
+    before = path.read_bytes()
+    assert_same_run(fit_equation_2(tmp_path, resume=False), whole)
+    assert len(list(tmp_path.iterdir())) == 2 and path.with_name(f"{path.name}.old").read_bytes() == before
 
 
 # Divergence and damage
 
 
-@pytest.mark.parametrize("spoil", ["a gradient", "the loss", "the moments"])
-def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, spoil):
-    """The loss of step 10 is finite, but its gradient is not: only the loss of step 11 would tell."""
-    calls = iter(range(1, 100))
+@pytest.mark.parametrize(("of_loss", "of_gradient"), [(1, np.nan), (np.inf, 1), (1, 1e200)])  # the last: its square
+@pytest.mark.parametrize("steps", [20, 10])
+def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, of_loss, of_gradient, steps):
+    """Also where the loss of step 10 is finite, but its gradient is not: only the loss of step 11 would tell."""
 
     def cliff(params, batch, done):
         loss, grads = bowl(params, batch, done)
-        if next(calls) != 10:
-            return loss, grads
-        change = {"a gradient": np.nan, "the loss": 1, "the moments": 1e200}[spoil]
-        return (np.inf if spoil == "the loss" else loss), {"x": grads["x"] * change}
+        return (loss * of_loss, {"x": grads["x"] * of_gradient}) if done == 9 / steps else (loss, grads)
 
     def upset(params):
         assert np.isfinite(params["x"]).all()
         return {}
 
     message = r"diverged by step 10, loss .*: try a lower rate than 0.1, or smaller weights of the loss"
-    for steps in (20, 10):
-        calls = iter(range(1, 100))
-        with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
-            fit_bowl(cliff, steps=steps, every=5, folder=tmp_path / str(steps), optimizer="adam", watch=upset)
-        arrays = files.read_arrays(only(tmp_path / str(steps)))
-        assert json.loads(str(arrays.pop("state")))["step"] == 5
-        assert all(np.isfinite(value).all() for value in arrays.values())
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
+        fit_bowl(cliff, steps=steps, every=5, folder=tmp_path, optimizer="adam", watch=upset)
+    arrays = files.read_arrays(only(tmp_path))
+    assert json.loads(str(arrays.pop("state")))["step"] == 5
+    assert all(np.isfinite(value).all() for value in arrays.values())
 
 
 def test_what_is_watched_must_be_finite_too(tmp_path):
@@ -341,31 +272,19 @@ def test_what_is_watched_must_be_finite_too(tmp_path):
     assert [row["active"] for row in state_of(only(tmp_path))["history"]] == [1]
 
 
-def without(name):
-    return lambda arrays: {key: value for key, value in arrays.items() if key != name}
-
-
-DAMAGE = {
-    "an array is missing": without("moments/first/b_e"),
-    "no state": without("state"),
-    "state is no JSON": lambda arrays: arrays | {"state": np.array("{")},
-    "state is a list": lambda arrays: arrays | {"state": np.array("[1]")},
-}
-
-
-@pytest.mark.parametrize("damage", [*DAMAGE, "cut", "text"])
+@pytest.mark.parametrize("damage", ["cut", {"moments/first/b_e": None}, {"state": "{"}, {"state": "[1]"}], ids=str)
 def test_a_damaged_checkpoint_is_named_and_left_where_it_is(tmp_path, damage):
     with pytest.raises(MemoryError):
         fit_equation_2(tmp_path, at=19, then=crash)
     path = only(tmp_path)
-    if damage in DAMAGE:
-        files.write_arrays(path, DAMAGE[damage](files.read_arrays(path)))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-50])
     else:
-        path.write_bytes(path.read_bytes()[:-50] if damage == "cut" else b"no checkpoint")
-    before = path.read_bytes()
+        arrays = files.read_arrays(path) | damage
+        files.write_arrays(path, {name: value for name, value in arrays.items() if value is not None})
     with pytest.raises(ValueError, match=r"^[^\n]*eq2-.* is (damaged|not a checkpoint).*delete it and start afresh$"):
         fit_equation_2(tmp_path)
-    assert only(tmp_path) == path and path.read_bytes() == before
+    assert only(tmp_path) == path
 
 
 def test_a_checkpoint_under_the_name_of_another_run_is_not_taken(tmp_path):
@@ -374,7 +293,6 @@ def test_a_checkpoint_under_the_name_of_another_run_is_not_taken(tmp_path):
     fit_equation_2(tmp_path / "second", seed=2)
     first, second = only(tmp_path / "first"), only(tmp_path / "second")
     shutil.copy(second, first)
-    message = f"{first.stem}.npz holds another run, {second.stem}: rename it to {second.name}, or delete it"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"{first.name} holds another run: rename it to {second.name}, or"):
         fit_equation_2(tmp_path / "first", seed=1)
     assert first.read_bytes() == second.read_bytes()
