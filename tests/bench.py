@@ -26,8 +26,7 @@ from slowae.methods import FIRST, SECOND, drlim
 from slowae.methods.slow_autoencoder import shapes
 
 OURS = "slowae"
-PAUSE = 0.05  # seconds: after a threaded product, BLAS's idle threads spin on the cores for a while
-TURN = 0.2  # seconds
+PAUSE, TURN = 0.05, 0.2  # seconds: after a threaded product, BLAS's idle threads spin on the cores for a while
 MODES = ("eager", "compiled") if shutil.which("g++") else ("eager",)  # of PyTorch, whose compiler needs a C++ one
 
 
@@ -202,8 +201,8 @@ def nearest(rng, queries=10_000, gallery=50_000, numbers=4096, k=retrieval.K):
         asked, theirs = map(retrieval.unit_rows, (queries[:some], gallery[to_host(indices)[:some].ravel()]))
         return {"similarity": np.einsum("qd,qkd->qk", asked, theirs.reshape(len(asked), k, numbers))}
 
-    ours = {OURS: lambda: partial(read, retrieval.neighbours(*here, k))}
-    return ours | in_faiss(queries, gallery, k, read), 2.0 * numbers * len(queries) * len(gallery)
+    contenders = {OURS: lambda: partial(read, retrieval.neighbours(*here, k))} | in_faiss(queries, gallery, k, read)
+    return contenders, 2.0 * numbers * len(queries) * len(gallery)
 
 
 CASES = {
@@ -230,8 +229,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     keep_memory()
     try:
-        if args.backend:
-            backend.use(args.backend)
+        backend.use(args.backend or backend.chosen())
         most = limit(np.random.default_rng(0), args.repeats)
         report = {"backend": backend.chosen(), "machine": machine(), "versions": versions(("torch", "faiss-cpu"))}
         report |= {"sgemm_gflops": most, "seconds": {}, "share_of_sgemm": {}, "ratio_to_fastest_rival": {}}
