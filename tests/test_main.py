@@ -41,9 +41,6 @@ def empty(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-# Words
-
-
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -97,9 +94,6 @@ def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys)
     assert refused(capsys) == f"slowae: Python {oldest} or newer is needed"
 
 
-# What stops a command
-
-
 NO_THREADS = "the system gives no more threads or processes; close other programs, or raise ulimit -u"
 
 
@@ -149,9 +143,6 @@ def test_a_file_where_the_folder_for_results_should_be(tmp_path, capsys):
     film = write_film(tmp_path / "film.mkv", shot(0, 2))
     said = refused(capsys, "--video", film, "--out", film)
     assert f"cannot write into {film}" in said and "give another --out" in said
-
-
-# Streams, signals and settings of a process
 
 
 @pytest.mark.slow  # NumPy 2.0 alone, which tests import sooner than the command does, wants a stream at its own import
@@ -209,8 +200,6 @@ def test_a_closed_pipe_ends_what_is_only_to_be_read_quietly(words):
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 
-
-# Imports
 
 LITTLE = """
 import importlib, os, signal, sys, warnings

@@ -81,9 +81,6 @@ def state_of(path):
     return json.loads(str(files.read_arrays(path)["state"]))
 
 
-# Descent
-
-
 def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
     start, seen = {"x": np.zeros(2)}, []
 
@@ -120,9 +117,6 @@ def test_bad_descents_get_a_sentence(bad, complaint):
         Descent(**{"steps": 1, "rate": 0.1} | bad)
 
 
-# History
-
-
 def test_history_has_a_row_every_so_many_steps_and_one_at_the_end(tmp_path):
     watched = []
 
@@ -136,9 +130,6 @@ def test_history_has_a_row_every_so_many_steps_and_one_at_the_end(tmp_path):
     assert watched[-1].tolist() == params["x"].tolist()
     assert json.loads(json.dumps(history)) == history and history[-1]["seconds"] > 0
     assert_same_bits(params, fit_bowl(steps=25, every=10**6)[0])  # watching and saving change nothing
-
-
-# Going on
 
 
 @pytest.mark.parametrize("at", [1, 8, 40])
@@ -239,9 +230,6 @@ def test_without_resume_the_old_file_is_moved_aside(tmp_path):
     before = path.read_bytes()
     assert_same_run(fit_equation_2(tmp_path, resume=False), whole)
     assert len(list(tmp_path.iterdir())) == 2 and path.with_name(f"{path.name}.old").read_bytes() == before
-
-
-# Divergence and damage
 
 
 @pytest.mark.parametrize(("of_loss", "of_gradient"), [(1, np.nan), (np.inf, 1), (1, 1e200)])  # the last: its square
