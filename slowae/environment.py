@@ -4,9 +4,16 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
 from contextlib import suppress
 
 from slowae import __version__, backend, blocks, processes
+
+
+def about(start):
+    """For results.json, of a run that began at `start` (time.perf_counter): where it ran, and what it took."""
+    took = {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak_mb()}
+    return {"backend": backend.chosen(), "versions": versions(), "machine": machine()} | took
 
 
 def versions(more=()):

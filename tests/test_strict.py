@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from strict import Strict, in_use
 
-from slowae import backend, conv, conv_fourier, methods, model, optim, train
-from slowae.checkpoints import Checkpoint
+from slowae import backend, checkpoints, conv, conv_fourier, model, optim, train
+from slowae.data import whitening
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
-from slowae.methods import coherent, convnet, drlim_convolutional, pooled_decoder, slow_autoencoder
+from slowae.methods import FIRST, METHODS, SECOND, Data, Run, coherent, drlim_convolutional, subspace, unitary
 
 BOTH = pytest.mark.parametrize("by", [conv, conv_fourier], ids=lambda module: module.__name__)
 
@@ -32,23 +32,23 @@ def on_both(run, by, monkeypatch):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("shape", [(3, 3, 2, 8), (6, 8)], ids=["frames", "patches"])
 def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
-    frames, size = ((8, 4, 4, 2), 2) if len(shape) == 4 else ((8, 6), 1)
-    config = model.Config(0.5, 1.0, size=size, rise=0.5)
+    config = model.Config(0.5, 1.0, size=2 if len(shape) == 4 else 1, rise=0.5)
 
     def draw(rng):
-        return backend.to_device(rng.standard_normal(frames, dtype=np.float32))
+        x = rng.standard_normal((8, 4, 4, 2) if len(shape) == 4 else (8, 6), dtype=np.float32)
+        return backend.to_device(x)
 
     def run():
         watched = draw(np.random.default_rng(1))
-        for _ in range(2):  # the second time it takes what the first has kept
+        for steps in (5, 5):  # the second takes what the first has kept
             params, history = train.fit(
                 lambda params, x, done: model.loss_and_gradients(params, x, config, done),
                 lambda rng: model.init_params(rng, shape),
                 draw,
-                train.Descent(5, 1e-3, optimizer, bias_rate=0.1, every=3),
+                train.Descent(steps, 1e-3, optimizer, bias_rate=0.1, every=3),
                 project=optim.project,
                 watch=lambda params: model.statistics(params, watched, config),
-                checkpoint=Checkpoint(tmp_path / type(watched).__name__, "a"),
+                checkpoint=checkpoints.Checkpoint(tmp_path / type(watched).__name__, "a"),
             )
         return params | {name: np.array([row[name] for row in history]) for name in ("loss", "slowness", "active")}
 
@@ -61,22 +61,25 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 )
 def test_rows(by, name, monkeypatch):
     """Layer 2 upon layer 1, or with it, and a decoder upon both, from bytes to codes, in small."""
-    small = {
-        name: replace(row.config, filters=8 if row.config.size == 2 else 4, side=3)
-        for name, row in methods.METHODS.items()
-        if isinstance(row.config, model.Config)
-    }
-    for module in (slow_autoencoder, drlim_convolutional):
-        monkeypatch.setattr(module, "FILTERS", ((3, 3, 3, 8), (3, 3, 2, 4)), raising=False)
+    first, second = replace(FIRST, filters=8, side=3), replace(SECOND, filters=4, side=3)
+    group_sparse = replace(METHODS["group_sparse"].config, filters=8, side=3)
+    acceleration = replace(METHODS["acceleration"].config, filters=8, side=3)
+    configs = {
+        "layer1": first, "layer2": second, "acceleration": acceleration, "group_sparse": group_sparse,
+        "group_sparse2": replace(METHODS["group_sparse2"].config, filters=4, side=3),
+        "drlim2": drlim_convolutional.Config((first, second)), "subspace": subspace.Config(0.1, filters=8, side=3),
+        "unitary": unitary.Config(0.9, filters=8, side=3),
+    }  # fmt: skip
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
     whiten = Whitening(frames.mean(0).ravel().astype(np.float32), np.eye(192, dtype=np.float32) / 70)
 
     def run():
-        data = methods.Data(*windows([film]), whiten, [film])
-        params = methods.Run(steps=3, batch=2, configs=small).fitted(name, data)
-        errors = pooled_decoder.errors(params, frames, whole=True) if "W_q" in params else {}
-        return params | {"z": methods.METHODS[name].encode(params, frames), "errors": np.array([*errors.values()])}
+        params = Run(steps=3, batch=2, configs=configs).fitted(name, Data(*windows([film]), whiten, [film]))
+        row = METHODS[name]
+        said = row.describe(params, frames) if row.describe else {}
+        errors = np.array([*said.get("errors", {}).values()])
+        return params | {"z": row.encode(params, frames), "errors": errors, "silent": np.array(said.get("silent", []))}
 
     on_both(run, by, monkeypatch)
 
@@ -85,28 +88,26 @@ def test_the_network_of_few_labels_and_film(monkeypatch):
     rng = np.random.default_rng(0)
     film = Scene("film", 0, 1, 0, rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8))
     images = rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8), np.arange(50) % 10
-    inputs = {"mean": np.full(3072, 128, np.float32), "matrix": np.eye(3072, dtype=np.float32) / 70}
-    monkeypatch.setattr(convnet, "fit_zca_own", lambda *_: inputs)
+    whiten = Whitening(np.full(3072, 128, np.float32), np.eye(3072, dtype=np.float32) / 70, 0.1)
+    monkeypatch.setattr(whitening, "fit_whitening", lambda *_: whiten)
     config = coherent.Config(epochs=3, batch=10, labels=10, hidden=8, near=2, blocks=1)
 
     def run():
-        data = methods.Data(*windows([film]), None, labelled=images)
-        params = coherent.fit(data, config, methods.Run())
-        return params | {"accuracy": np.array(convnet.image_accuracy(params, *images))}
+        params = Run().fitted("coherent", Data(*windows([film]), whiten, labelled=images), config)
+        return params | {"accuracy": np.array(METHODS["coherent"].accuracy(params, *images))}
 
     on_both(run, conv_fourier, monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "leak",
-    [
-        lambda device: device + np.ones(3),
-        lambda device: np.concatenate([device, np.ones((1, 3))]),
-        lambda device: device[np.array([0])],
-        lambda device: device.__setitem__(0, np.ones(3)),
-        lambda device: np.add(device, 1, out=np.ones((2, 3))),
-    ],
-)
-def test_it_refuses_host_arrays(leak):
-    with pytest.raises(TypeError, match="host array"):
-        leak(Strict.of(np.ones((2, 3))))
+def test_it_refuses_host_arrays():
+    device = Strict.of(np.ones((2, 3)))
+    for leak in (
+        lambda: device + np.ones(3),
+        lambda: np.ones((3, 2)) @ device,
+        lambda: np.concatenate([device, np.ones((1, 3))]),
+        lambda: device[np.array([0])],
+        lambda: device.__setitem__(0, np.ones(3)),
+        lambda: np.add(device, 1, out=np.ones((2, 3))),
+    ):
+        with pytest.raises(TypeError, match="host array"):
+            leak()

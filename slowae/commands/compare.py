@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slowae import files, model, processes, report, table
-from slowae.backend import chosen
+from slowae import environment, files, model, processes, report, table
 from slowae.checks import require
 from slowae.commands import add_options, given, said, say
 from slowae.data import cifar, scenes, sources, video, whitening
-from slowae.environment import machine, peak_mb, versions
 from slowae.judging import Fold, judge, moving_third
 from slowae.methods import FIRST, LABELLED, METHODS, SECOND, Data, Run, coherent
 from slowae.optim import OPTIMIZERS
@@ -131,8 +129,7 @@ def compare(settings):
     rows = judge(settings.methods, runs, folds, images, settings.classes, settings.distractors)
     moving = moving_third(folds)
     results = report.results(rows, folds, parted, moving) | {"settings": used(settings, runs[0])}
-    results |= {"backend": chosen(), "versions": versions(), "machine": machine()}
-    results |= {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak_mb()}
+    results |= environment.about(start)
     text = table.text(results)
     report.write(settings.out, results, text, rows)
     report.draw(settings.out, rows, folds, moving, images)

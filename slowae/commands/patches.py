@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from slowae import files, model, optim, patch_banks, plots, report
+from slowae import environment, files, model, optim, patch_banks, plots
 from slowae.backend import to_device, to_host
 from slowae.commands import add_options, said, say
 from slowae.data import film_patches, patches, scenes, sources, whitening
@@ -64,7 +64,7 @@ def run(args):
         ratio = results["sparse"]["area"] / results["alpha0"]["area"]
         last = {name: run.histories[name][-1] for name in learned}
         facts = {"runs": results, "area_ratio": ratio, "last": last, "data": data, "settings": asdict(settings)}
-        files.write_json(out / "results.json", facts | report.about(begun))
+        files.write_json(out / "results.json", facts | environment.about(begun))
         say("", patch_banks.text(results), "", f"effective area, alpha > 0 over alpha = 0: {ratio:.2f}")
         banks["free_bias"] = patch_banks.of_eq2(learned["free_bias"], tested, configs["alpha0"])
         draw(out, banks, units, results, run.histories, settings)

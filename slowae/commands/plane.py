@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from slowae import files, plane_measures, plots, report
+from slowae import environment, files, plane_measures, plots
 from slowae.backend import to_device, to_host
 from slowae.checkpoints import Checkpoint
 from slowae.commands import add_options, said, say
@@ -53,7 +53,7 @@ def run(args):
         snapshots = np.array([z["start"][some], *(row.pop("z") for row in history)])
         data = {"views": len(views), "training": int(training.sum())}
         facts = {"last": history[-1], "data": data, "settings": asdict(settings) | asdict(config)}
-        files.write_json(args.out / "results.json", scores | facts | report.about(begun))
+        files.write_json(args.out / "results.json", scores | facts | environment.about(begun))
         say(text(scores))
 
         shown = [0, len(views) // 2 + len(np.unique(roll)) // 2, len(views) - 1]
