@@ -68,7 +68,8 @@ def main(argv=None):
         warnings.simplefilter("default", UserWarning)  # sentences: python -W error or -W ignore is not about them
         try:
             if sys.version_info < OLDEST:
-                raise RuntimeError("Python {}.{} or newer is needed".format(*OLDEST))
+                found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
+                raise RuntimeError(f"Python {needed} or newer is needed, and this is {found}; use a newer one")
             # Imports here: Ctrl-C is quiet while they go on, too.
             from slowae import backend, blocks, processes
 

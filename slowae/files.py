@@ -100,6 +100,8 @@ def cached(path, make, resume=True):
     `resume` any is made again.
     """
     path = Path(path)
+    if not processes.leads():
+        processes.require_shared(path)
     if path.exists():
         if resume or not processes.leads():
             with suppress(ValueError):
@@ -161,5 +163,6 @@ def key(depends):
         return asdict(value) if is_dataclass(value) else value.item()
 
     where = [] if chosen() == "numpy" else [chosen(), os.environ.get("CUPY_TF32")]
+    where += [word for word in [os.environ.get("SLOWAE_CONV")] if word == "plain"]  # other last bits
     text = json.dumps([__version__, depends, *where], sort_keys=True, allow_nan=False, default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

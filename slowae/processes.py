@@ -82,9 +82,12 @@ def require_agreement(what, mine):
     """ValueError where the texts `mine`, each a `what`, are not those of the leader, and names one."""
     if count() == 1:
         return
-    sent = bytearray("\0".join(mine).encode("utf-8", "surrogateescape").ljust(2**24, b"\0"))
+    text = "\0".join(mine).encode("utf-8", "surrogateescape")
+    length = np.array(len(text))
+    _world.Bcast(length)
+    sent = bytearray(text[:length].ljust(length))
     _world.Bcast(sent)
-    leaders = sent.rstrip(b"\0").decode("utf-8", "surrogateescape").split("\0")
+    leaders = sent.decode("utf-8", "surrogateescape").split("\0")
     differ = f"processes 0 and {_world.rank} differ in the {what} {min({*mine} ^ {*leaders}, default='order')}"
     require(mine == leaders, f"{differ}: all processes need the same files, one --out, and one make of machine")
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from slowae import backend, files, model, optim, retrieval
 from slowae.backend import to_device, to_host
-from slowae.blocks import keep_memory, threads
+from slowae.blocks import blas, keep_memory
 from slowae.commands import number
 from slowae.environment import machine, versions
 from slowae.methods import FIRST, SECOND, drlim
@@ -73,7 +73,7 @@ def in_pytorch(variants, *work):
         return {}
     import torch
 
-    torch.set_num_threads(threads())
+    torch.set_num_threads(blas()[1])
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = machine().get("tf32", False)
     torch.backends.cudnn.benchmark = True
     tensor = partial(torch.tensor, device="cuda" if backend.chosen() == "cupy" else "cpu")
@@ -149,7 +149,7 @@ def in_faiss(queries, gallery, k, read):
         return {}
     import faiss
 
-    faiss.omp_set_num_threads(threads())
+    faiss.omp_set_num_threads(blas()[1])
     queries, gallery = queries.copy(), gallery.copy()  # normalised in place
 
     def search():

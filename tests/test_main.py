@@ -91,7 +91,7 @@ def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys)
     oldest = "{}.{}".format(*OLDEST)
     assert f'requires-python = ">={oldest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
-    assert refused(capsys) == f"slowae: Python {oldest} or newer is needed"
+    assert refused(capsys) == f"slowae: Python {oldest} or newer is needed, and this is 3.10; use a newer one"
 
 
 NO_THREADS = "the system gives no more threads or processes; close other programs, or raise ulimit -u"
