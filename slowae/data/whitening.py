@@ -53,11 +53,13 @@ def covariance(rows, count, block):
 def sphere(C, most, least):
     """Covariance C (D, D) -> S (D, d) such that S^T C S = I: along the `most` principal axes of largest variance.
 
-    Fewer where axes have less variance than `least` times the largest. ValueError if nothing varies.
+    Fewer where axes have less variance than `least` times the largest; the largest entry of each is positive.
+    ValueError if nothing varies.
     """
     D = len(C)
     variance, E = eigh(C, subset_by_index=(max(0, D - most), D - 1))
     require(variance[-1] > 0, "the data to whiten are all the same, or too small to be squared")
+    E *= np.sign(E[np.abs(E).argmax(0), np.arange(E.shape[1])])  # else rounding decides
     kept = variance > least * variance[-1]
     return E[:, kept] / np.sqrt(variance[kept])
 

@@ -38,20 +38,15 @@ def _mean(rows, count):
     return sum(rows(slice(i, i + BLOCK)).sum(0) for i in range(0, count, BLOCK)) / count
 
 
-def _fix_signs(vectors):
-    """(D, K) -> the same, the largest entry of each column positive; an eigenvector's own sign is left to rounding."""
-    return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
-
-
 def learn(x, pairs, config):
     """x (N, D) of any type, pairs (P, 2) of indices of adjacent rows -> params of `features`, and "slowness" (K,).
 
-    ValueError without pairs, or where x is constant.
+    Signs are fixed: the largest weight of each feature is positive. ValueError without pairs, or where x is constant.
     """
     require(len(pairs) > 0, "slow features need pairs of adjacent frames, and there are none")
     count = len(x)
     mean = _mean(lambda b: x[b].astype(float), count)
-    axes = _fix_signs(sphere(covariance(lambda b: x[b] - mean, count, BLOCK), config.axes, config.least))
+    axes = sphere(covariance(lambda b: x[b] - mean, count, BLOCK), config.axes, config.least)
 
     def expanded(index):
         return expand((x[index] - mean) @ axes)
@@ -64,7 +59,9 @@ def learn(x, pairs, config):
 
     last = min(config.features, white.shape[1]) - 1
     slowness, R = eigh(covariance(moved, len(pairs), BLOCK), subset_by_index=(0, last))
-    return {"mean": mean, "axes": axes, "centre": centre, "slowness": slowness, "weights": _fix_signs(white @ R)}
+    weights = white @ R
+    weights *= np.sign(weights[np.abs(weights).argmax(0), np.arange(last + 1)])
+    return {"mean": mean, "axes": axes, "centre": centre, "slowness": slowness, "weights": weights}
 
 
 def features(params, x):
