@@ -83,9 +83,9 @@ def require_agreement(what, mine):
     if count() == 1:
         return
     text = "\0".join(mine).encode("utf-8", "surrogateescape")
-    length = np.array(len(text))
+    length = np.array([len(text)])
     _world.Bcast(length)
-    sent = bytearray(text[:length].ljust(length))
+    sent = bytearray(text[: length[0]].ljust(length[0]))
     _world.Bcast(sent)
     leaders = sent.decode("utf-8", "surrogateescape").split("\0")
     differ = f"processes 0 and {_world.rank} differ in the {what} {min({*mine} ^ {*leaders}, default='order')}"

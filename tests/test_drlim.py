@@ -102,9 +102,9 @@ def test_the_network_equals_the_loop_and_its_gradients_the_differences(squared, 
     loss, grads = forward(**params)
     assert loss == pytest.approx(by_loop(z[first], z[second], near, 1.0, squared), rel=1e-10)
     np.testing.assert_allclose(grads["b_2"], 0, atol=1e-12)  # only distances matter
-    if loss > 0:
-        backward = lambda dout, grads: tuple(dout * grads[name] for name in params)  # noqa: E731
-        check_gradients(forward, backward, params, np.random.default_rng(seed))
+    assume(all(np.linalg.norm(grads[name]) > 1e-6 for name in params))  # else rounding is all there is to compare
+    backward = lambda dout, grads: tuple(dout * grads[name] for name in params)  # noqa: E731
+    check_gradients(forward, backward, params, np.random.default_rng(seed))
 
 
 def test_pairs_are_near_if_and_only_if_adjacent_in_time_and_far_ones_reach_everywhere():

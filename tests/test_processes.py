@@ -113,11 +113,12 @@ def test_shares_are_equal_and_make_up_the_batch(monkeypatch):
 @pytest.mark.parametrize(("mine", "named"), [("a b\udce9 c", "c"), ("a", "b\udce9"), ("b\udce9 a", "order")])
 def test_what_a_process_has_read_and_the_leader_has_not_is_named(monkeypatch, mine, named):
     sent, leaders = [], ["a", "b\udce9"]  # a name that is no text
-    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=0, size=2, Bcast=sent.append))
+    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=0, size=2, Bcast=lambda b: sent.append(b[:])))
     processes.require_agreement("film", leaders)
 
     def receive(buffer):
         buffer[:] = sent[0]
+        sent.append(sent.pop(0))  # the length, then the text
 
     monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2, Bcast=receive))
     processes.require_agreement("film", leaders)
