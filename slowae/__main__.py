@@ -64,7 +64,7 @@ def parse(argv):
 def main(argv=None):
     """-> exit code: 0; 1 if something failed; 2 for bad input; 130 if stopped by a signal; 141 for a closed pipe."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _complain(f"note: {message}")
+        warnings.showwarning = _note
         warnings.simplefilter("default", UserWarning)  # sentences: python -W error or -W ignore is not about them
         try:
             if sys.version_info < OLDEST:
@@ -95,6 +95,11 @@ def _sentence(error):
     if getattr(error, "errno", None) == errno.EAGAIN or "start new thread" in str(error):
         return f"{error}: the system gives no more threads or processes; close other programs, or raise ulimit -u"
     return str(error)
+
+
+def _note(message, category, *_):
+    if issubclass(category, UserWarning):  # others are about the code of packages
+        _complain(f"note: {message}")
 
 
 def _complain(text):

@@ -191,7 +191,7 @@ def test_a_defect_is_a_traceback_and_code_1():
     assert code == 1 and told.endswith("ZeroDivisionError: division by zero\n")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["plane", "--help"], ["fetch", "--list"]])
+@pytest.mark.parametrize("words", [["--help"], ["compare", "--help"], ["fetch", "--list"]])
 def test_a_closed_pipe_ends_what_is_only_to_be_read_quietly(words):
     reader, writer = os.pipe()
     os.close(reader)
