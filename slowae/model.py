@@ -27,7 +27,8 @@ class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
     filters: how many, of side x side places. rise: the share of a training over which the weights of z rise from 0.
-    In place of slowness: group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap), acceleration (Section 6).
+    kappa: the bound on biases (optim.project). In place of slowness: group_sparsity (Kavukcuoglu et al. 2009, whose
+    groups overlap), acceleration (Section 6).
     """
 
     alpha: float = 1.0
@@ -37,11 +38,12 @@ class Config:
     filters: int = 64
     side: int = 9
     rise: float = 0.0
+    kappa: float = 1.0
     group_sparsity: float = 0.0
     acceleration: float = 0.0
 
     def __post_init__(self):
-        for name in ("alpha", "rise", *TERMS_OF_Z):  # a float64 of NumPy would make float64 of float32
+        for name in ("alpha", "rise", "kappa", *TERMS_OF_Z):  # a float64 of NumPy would make float64 of float32
             weight = float(getattr(self, name))
             require(0 <= weight < float("inf"), f"{name} must be finite and not negative, not {weight}")
             object.__setattr__(self, name, weight)

@@ -5,6 +5,7 @@ along the details of a filter: a rate at which SGD does not diverge hardly moves
 """
 
 from collections import namedtuple
+from math import inf
 
 from slowae.backend import array_module
 from slowae.checks import require_alike
@@ -60,12 +61,19 @@ Optimizer = namedtuple("Optimizer", "init step")
 OPTIMIZERS = {"sgd": Optimizer(init_velocity, sgd), "adam": Optimizer(init_moments, adam)}
 
 
-def project(params):
-    """Unit L2 norm for each atom of W_d, and b_e <= 0. In place.
+def project(params, kappa=inf):
+    """Unit L2 norm for each atom of W_d, and -kappa |W_e| <= b_e <= 0 for each unit. In place.
 
-    Without the first, (W_e, b_e, W_d) -> (c W_e, c b_e, W_d / c), c -> 0, makes sparsity and slowness free.
-    Without the second, at alpha = 0, the biases rise until every unit is always on, and slowness is free again.
+    Without the first, (W_e, b_e, W_d) -> (c W_e, c b_e, W_d / c), c -> 0, makes sparsity and slowness free. With biases
+    above 0, at alpha = 0, every unit is always on, and slowness is free again. A unit that no frame activates has no
+    gradient and stays silent: where what it sees has variance 1, W_e x varies by about |W_e|, so with kappa = 1 it is
+    on wherever W_e x exceeds one standard deviation.
     """
     W_d = params["W_d"]
-    W_d /= array_module(W_d).sqrt((W_d * W_d).sum(tuple(range(W_d.ndim - 1))))
-    params["b_e"].clip(None, 0, out=params["b_e"])
+    W_d /= _norms(W_d)
+    params["b_e"].clip(-kappa * _norms(params["W_e"]), 0, out=params["b_e"])
+
+
+def _norms(W):
+    """|W| of each filter (..., K) -> (K,)."""
+    return array_module(W).sqrt((W * W).sum(tuple(range(W.ndim - 1))))

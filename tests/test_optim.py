@@ -62,14 +62,26 @@ def test_a_gradient_that_would_broadcast_is_refused(name, shape):
     assert params["p"].tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("kappa", [np.inf, 1.0, 0.25, 0.0])
 @pytest.mark.parametrize("shape", [(3, 3, 2, 4), (6, 4)])
-def test_projection_keeps_directions_and_twice_is_once(shape):
+def test_projection_keeps_directions_and_twice_is_once(shape, kappa):
     rng = np.random.default_rng(0)
-    host = {"W_e": rng.standard_normal(shape), "b_e": rng.standard_normal(4), "W_d": rng.standard_normal(shape)}
+    host = {"W_e": rng.standard_normal(shape), "b_e": np.array([-0.5, 0.5, -5, -50]), "W_d": rng.standard_normal(shape)}
     params = to_device({name: value.copy() for name, value in host.items()})
-    norms = np.sqrt((host["W_d"] ** 2).sum(tuple(range(len(shape) - 1))))
+    norms = {name: np.sqrt((host[name] ** 2).sum(tuple(range(len(shape) - 1)))) for name in ("W_e", "W_d")}
+    bounded = [max(min(b, 0), -kappa * norm) for b, norm in zip(host["b_e"], norms["W_e"], strict=True)]
     for _ in range(2):
-        optim.project(params)
-        np.testing.assert_allclose(to_host(params["W_d"]), host["W_d"] / norms)
-        np.testing.assert_array_equal(to_host(params["b_e"]), np.minimum(host["b_e"], 0))
+        optim.project(params, kappa)
+        np.testing.assert_allclose(to_host(params["W_d"]), host["W_d"] / norms["W_d"])
+        np.testing.assert_allclose(to_host(params["b_e"]), bounded)
         np.testing.assert_array_equal(to_host(params["W_e"]), host["W_e"])
+
+
+def test_with_kappa_no_unit_is_silent():
+    """|b_e| at most |W_e|, and W_e x of frames of variance 1 exceeds |W_e| somewhere; without the bound none is on."""
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((1000, 6)), rng.standard_normal((6, 4))
+    for kappa, silent in ((1.0, False), (np.inf, True)):
+        params = {"W_e": W, "b_e": np.full(4, -1e3), "W_d": W.copy()}
+        optim.project(params, kappa)
+        assert ((x @ params["W_e"] + params["b_e"]).max(0) <= 0).all() == silent

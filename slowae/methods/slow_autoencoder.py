@@ -7,7 +7,7 @@ units, and the common mean of codes, which are never negative, does not silence 
 overlap, as those of Kavukcuoglu et al. (2009) do.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from slowae.data.whitening import Whitening
 from slowae.methods.whitened import fit_zca
 
 # The two layers of Section 5.
-FIRST = model.Config(alpha=3.0, beta=12.0, rise=0.25)
+FIRST = model.Config(alpha=3.0, beta=24.0, rise=0.25)
 SECOND = model.Config(alpha=1.0, beta=4.0, group=1, size=4, side=5, rise=0.25)
 LARGEST = 2**29  # bytes of what a layer sees of its frames: as much is held, and more is made batch by batch
 
@@ -143,7 +143,7 @@ def fit(data, config, run, below=None):
         lambda params, x, done: model.loss_and_gradients(params, x, config, done),
         lambda rng: _start(rng, inputs, config),
         draw,
-        project=optim.project,
+        project=partial(optim.project, kappa=config.kappa),
         watch=lambda params: model.statistics(params, watched, config),
     )
 
