@@ -77,10 +77,9 @@ def results(rows, folds, parted, moving):
         what = "images" if task == "class" else "videos" if how.by == "video" else "shots"
         tasks[task] = {"queries": len(some[0].found), "units": some[0].groups, "what": what}
         for measure in scores.MEASURES:
-            if measure != "map_by_group" or what == "videos":
-                of_rows, of_pairs = _compared(rows, task, measure)
-                records += of_rows
-                differences += of_pairs
+            of_rows, of_pairs = _compared(rows, task, measure)
+            records += of_rows
+            differences += of_pairs
     tested = np.concatenate([np.unique(fold.scene, return_counts=True)[1] for fold in folds])
     motion = np.concatenate([fold.motion for fold in folds])
     scenes = {

@@ -2,8 +2,7 @@
 
 Every measure is cut at k = 40. The paper's area under mean precision over mean recall has no anchor at recall 0: the
 first neighbour counts nothing, and perfect retrieval scores below 1. Mean average precision, the mean over queries of
-sum_k hit_k P_k / min(n - 1, 40), has neither fault. "map" is the mean over queries, "map_by_group" the mean over the
-means of the groups, so that a film of many scenes counts as one film.
+sum_k hit_k P_k / min(n - 1, 40), "map", has neither fault.
 """
 
 from functools import lru_cache
@@ -14,7 +13,7 @@ import numpy as np
 from slowae.checks import require
 
 K = 40
-MEASURES = "map", "map_by_group", "auc"
+MEASURES = "map", "auc"
 ENOUGH = 8  # groups: from fewer, the bootstrap's intervals are far too narrow
 
 
@@ -81,9 +80,6 @@ class Retrieval(NamedTuple):
         weights = np.ones(len(self.found)) if weights is None else weights
         if name == "auc":
             return area(*self.curves(weights))
-        if name == "map_by_group":
-            _, member, count = np.unique(self.group, return_inverse=True, return_counts=True)
-            weights = weights / count[member]
         return weights @ self.average_precision / weights.sum(-1)
 
     @property

@@ -5,7 +5,7 @@ from itertools import product
 from slowae.scores import ENOUGH, MEASURES
 
 TASKS = {"moving": "moving third", "temporal": "all scenes", "crowded": "among distractors", "class": "classes"}
-NAMES = {"map": "MAP", "map_by_group": "MAP, each video once", "auc": "AUC"}
+NAMES = {"map": "MAP", "auc": "AUC"}
 ABSENT = {"value": None, "low": None, "high": None, "seeds": []}  # the score of a row, or of a task, that is not there
 
 
@@ -85,13 +85,12 @@ def differences(results, *tasks):
         return ""
     others = [name for name in rows if name != best]
     columns = [[f"MAP of {rows[best]['title']}", *(f"minus {rows[name]['title']}" for name in others)]]
-    for task, measure in product(tasks, ("map", "map_by_group")):
-        records = [difference(results, best, name, task, measure) for name in others]
+    for task in tasks:
+        records = [difference(results, best, name, task, "map") for name in others]
         if None in records:
             continue
         apart = ["" if r["low"] is None else "yes" if r["low"] > 0 or r["high"] < 0 else "no" for r in records]
-        head = TASKS[task] + NAMES[measure].removeprefix("MAP")
-        columns.append([head, *(number(record["value"], "+") for record in records)])
+        columns.append([TASKS[task], *(number(record["value"], "+") for record in records)])
         columns.append(["95 %", *(between(record, "+") for record in records)])
         columns.append(["excludes 0", *apart])
     return markdown(columns)

@@ -129,7 +129,7 @@ def test_results_hold_what_is_promised_and_differences_are_differences(work, mon
             turned = table.difference(found, earlier, later, task, measure)
             ends = [turned[key] for key in ("value", "high", "low")]
             assert ends == [-record[key] for key in ("value", "low", "high")]
-    assert len(found["differences"]) == 10 * 9 and value(found, "oracle") == 1 > value(found, "chance") > 0
+    assert len(found["differences"]) == 10 * 6 and value(found, "oracle") == 1 > value(found, "chance") > 0
     assert len(set(table.score(found, "pixels", "temporal", "map")["seeds"])) == 1  # nothing was drawn
     for name in ROWS:
         assert value(found, name, "crowded") <= value(found, name)
@@ -186,7 +186,7 @@ def test_results_of_a_run_that_asked_less_can_be_read(kept):
     less = found | less | {"tasks": {"temporal": found["tasks"]["temporal"]}}
     heads = cells_of(table.table(less, "moving", "temporal"))[0]
     assert "MAP, all scenes" in heads and "MAP, moving third" in table.table(found, "moving")
-    assert "all scenes" in table.differences(less, "moving", "temporal") and "moving" not in paper.overview(less)
+    assert "all scenes" in table.differences(less, "moving", "temporal")
     assert table.table(less, "moving") == table.differences(less, "moving") == ""
     less["differences"] += [record | {"task": "class", "measure": "auc"} for record in less["differences"]]
     assert "all scenes" in paper.standing(less).axes[0].get_xlabel()
@@ -414,15 +414,6 @@ def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     assert record["low"] < record["value"] < record["high"]  # 45 images
     network = found["rows"]["supervised2"]
     assert network["test_accuracy_seeds"] == [network["test_accuracy"]] == [0.25 + len(asked)]
-    # The published values stand beside ours as ratios to pixels.
-    heads, *lines = cells_of((out / "overview.md").read_text())
-    cells = next(c for c in lines if c[0] == "layer 1")
-    for head, task, published in (("AUC, all scenes", "temporal", "1.51"), ("AUC, classes", "class", "1.26")):
-        ours, pixels = (value(found, name, task, "auc") for name in ("layer1", "pixels"))
-        at = heads.index(head)
-        assert cells[at].startswith(f"{ours:.3f}") and cells[at + 1] == f"{ours / pixels:.2f} ({published})"
-    groups, cells = found["rows"]["layer1"]["groups"], dict(zip(heads, cells, strict=True))
-    assert cells["alike"] == f"{groups['within'] / groups['between']:.2f}" and cells["numbers"] == "31,168"
     # Standings: from pixels, with names.
     figure = paper.standing(found)
     assert {text.get_text() for text in figure.axes[0].texts} == {found["rows"][name]["title"] for name in rows[1:]}

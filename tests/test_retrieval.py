@@ -226,9 +226,6 @@ def test_the_bootstrap_draws_whole_groups_and_pairs_up():
             assert drawn == pytest.approx(some.measure(name))
         np.testing.assert_array_equal(draws, found.bootstrap(name, draws=300))
         assert draws.std() > 0 and not np.array_equal(draws, found.bootstrap(name, draws=300, seed=1))
-    each = np.array([found.average_precision[found.group == g].mean() for g in "abc"])
-    assert found.measure("map_by_group") == pytest.approx(each.mean()) != found.measure("map")
-    np.testing.assert_allclose(found.bootstrap("map_by_group", draws=300), counts @ each / 3)
     alone = temporal_retrieval(noisy(scene, 0), scene, np.zeros(48))
     np.testing.assert_allclose(alone.bootstrap("map", draws=20), alone.measure("map"))
 
@@ -249,7 +246,7 @@ def test_fewer_than_eight_groups_give_no_interval():
         (lambda: neighbours(np.ones((1, 2)), np.ones((2, 2)), 2, np.array([0])), "2 neighbours .* gallery of 1"),
         (lambda: neighbours(np.full((1, 2), np.nan), np.ones((2, 2)), 1), "query codes hold NaN or Inf"),
         (lambda: neighbours(np.ones((1, 2)), np.full((2, 2), np.inf), 1), "gallery codes hold NaN or Inf"),
-        (lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"), "one of map, map_by_group, auc, not 'AUC'"),
+        (lambda: temporal_retrieval(np.eye(2), np.zeros(2)).measure("AUC"), "one of map, auc, not 'AUC'"),
         (lambda: temporal_retrieval(np.eye(3), np.array([0, 0, 1])), "at least two frames"),
         (lambda: temporal_retrieval(np.eye(4), np.array([0, 1, 0, 1])), "2 scenes are in 4 runs"),
         (lambda: temporal_retrieval(np.eye(3), np.array([0, 0])), "3 codes, but 2 scene numbers"),

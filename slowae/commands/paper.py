@@ -17,7 +17,6 @@ from slowae.plots import paper as figures
 SETTINGS = compare.Settings(
     methods=tuple(METHODS),
     classes=True,
-    tiles=1,
     folds=4,
     seeds=3,
     distractors=6000,
@@ -27,43 +26,11 @@ SETTINGS = compare.Settings(
 )
 GRID_STEPS = 800
 ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)
-# Published: temporal AUC, class AUC; the supervised ones are read off Figure 7.
-PUBLISHED = {
-    "pixels": (0.174, 0.235),
-    "zca": (0.142, 0.192),
-    "layer1": (0.262, 0.296),
-    "layer2": (0.301, 0.305),
-    "supervised1": (0.313, 0.316),
-    "supervised2": (0.386, 0.487),
-}
 
 
 def add_arguments(parser):
     compare.add_arguments(parser, SETTINGS)
     add_options(parser, "grid-steps", {"grid_steps": GRID_STEPS})
-
-
-def overview(results):
-    """results.json -> the one table: how near, how many times pixels, and what it took.
-
-    Published values only as ratios to pixels, in brackets: absolute ones depend on the scenes.
-    """
-    rows = results["rows"]
-    columns = [["representation", *(row["title"] for row in rows.values())]]
-    for measure, task in (("map", "moving"), ("map", "temporal"), ("auc", "temporal"), ("auc", "class")):
-        pixels = table.score(results, "pixels", task, measure)["value"]
-        values, times = [f"{table.NAMES[measure]}, {table.TASKS[task]}"], ["x pixels (published)"]
-        for name in rows:
-            record = table.score(results, name, task, measure)
-            interval = table.between(record)
-            values.append(table.number(record["value"]) + (f" ({interval})" if interval else ""))
-            ratio = f"{record['value'] / pixels:.2f}" if record["value"] and pixels else ""
-            if ratio and name in PUBLISHED:
-                ours, theirs = (PUBLISHED[row][task == "class"] for row in (name, "pixels"))
-                ratio += f" ({ours / theirs:.2f})"
-            times.append(ratio)
-        columns += [values, times] if measure == "auc" else [values]
-    return table.markdown(columns + table.learning(results))
 
 
 def standing(results):
@@ -106,13 +73,10 @@ def run(args):
     settings = replace(settings, video=folder)
     with files.claim(settings.out):
         results, folds, parted = compare.compare(settings)
-        text = overview(results)
-        with files.replacing(settings.out / "overview.md") as file:
-            file.write((text + "\n").encode(errors="surrogateescape"))
         if settings.classes:
             results["grid"] = grid(folds[0], settings, getattr(args, "grid_steps", GRID_STEPS))
             files.write_json(settings.out / "results.json", results)
             plots.draw(settings.out / "grid.png", figures.grid, results["grid"])
             plots.draw(settings.out / "standings.png", standing, results)
         plots.draw(settings.out / "figure4.png", figures.scenes, longest(parted[0][0]["test"]))
-    say(text, f"\nresults.json, the tables and the figures are in {settings.out}")
+    say(f"results.json, the table and the figures are in {settings.out}")
