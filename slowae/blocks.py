@@ -60,8 +60,14 @@ def map_blocks(function, blocks):
 
 def mean_over_blocks(sums, blocks, N):
     """sums(block) -> loss, gradients, both summed over the block -> both summed over all blocks, divided by N."""
-    parts = map_blocks(sums, blocks)
-    return sum(loss for loss, _ in parts) / N, {name: sum(g[name] for _, g in parts) / N for name in parts[0][1]}
+    (loss, grads), *others = map_blocks(sums, blocks)
+    for more, gradients in others:
+        loss = loss + more
+        for name in grads:
+            grads[name] += gradients[name]
+    for name in grads:
+        grads[name] /= N  # in place: a pass over a large gradient takes as long as a product
+    return loss / N, grads
 
 
 def in_blocks(code, frames, block=1000):

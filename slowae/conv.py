@@ -6,8 +6,6 @@ runs; `conv_fourier` has the same functions with fewer operations, which is what
 SLOWAE_CONV=plain.
 """
 
-import numpy as np
-
 from slowae.backend import array_module
 from slowae.checks import require
 
@@ -22,13 +20,19 @@ def im2col(x, F):
 
 
 def col2im(cols, shape, F):
-    """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col."""
-    (N, H, W, C), p = shape, F // 2
+    """cols (N H W, F F C) -> x (N, H, W, C) = `shape`: adds every patch back in place, the adjoint of im2col.
+
+    First the F rows of each patch, and then the F columns of the sums: 2 F additions of slices where places need F F.
+    """
+    (N, H, W, C), p, xp = shape, F // 2, array_module(cols)
     patches = cols.reshape(N, H, W, F, F, C)
-    padded = array_module(cols).zeros_like(cols, shape=(N, H + 2 * p, W + 2 * p, C))
-    for i, j in np.ndindex(F, F):
-        padded[:, i : i + H, j : j + W] += patches[:, :, :, i, j]
-    return padded[:, p : p + H, p : p + W]
+    by_row = xp.zeros_like(cols, shape=(N, H + 2 * p, W, F, C))
+    for i in range(F):
+        by_row[:, i : i + H] += patches[:, :, :, i]
+    x = xp.zeros_like(cols, shape=(N, H, W + 2 * p, C))
+    for j in range(F):
+        x[:, :, j : j + W] += by_row[:, p : p + H, :, j]
+    return x[:, :, p : p + W]
 
 
 def conv_forward(x, W, b):
