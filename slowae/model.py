@@ -38,7 +38,7 @@ class Config:
     filters: int = 64
     side: int = 9
     rise: float = 0.0
-    kappa: float = 1.0
+    kappa: float = 0.5
     group_sparsity: float = 0.0
     acceleration: float = 0.0
 

@@ -20,8 +20,8 @@ from slowae.data.whitening import Whitening
 from slowae.methods.whitened import fit_zca
 
 # The two layers of Section 5.
-FIRST = model.Config(alpha=3.0, beta=24.0, rise=0.25)
-SECOND = model.Config(alpha=1.0, beta=4.0, group=1, size=4, side=5, rise=0.25)
+FIRST = model.Config(alpha=2.0, beta=24.0, rise=0.25)
+SECOND = model.Config(alpha=1.0, beta=1.0, group=1, size=4, side=5, rise=0.25)
 LARGEST = 2**29  # bytes of what a layer sees of its frames: as much is held, and more is made batch by batch
 
 
