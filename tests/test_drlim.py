@@ -207,6 +207,6 @@ def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, mo
 
 def test_what_cannot_be_split_is_refused_before_anything_is_rendered(rendered, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plane, "load", None)
-    assert main(["plane", "--step", "18", "--patch", "5", "--out", str(tmp_path / "new")]) == 2
-    assert "1 squares of 5 x 5 views holds out none" in capsys.readouterr().err
+    assert main(["plane", "--step", "18", "--held-out", "0.01", "--out", str(tmp_path / "new")]) == 2
+    assert "a share of 0.01 of 25 views holds out none" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

@@ -51,8 +51,7 @@ OPTIONS = {
     "grid-steps": (int, 1, 10**9, "for each cell of alpha x beta"),
     "pairs": (int, 50, 10**8, "pairs of patches to extract"),
     "step": (int, 1, 18, "degrees between views"),
-    "held-out": (float, 1e-3, 0.99, "share of views kept from training"),
-    "patch": (int, 1, 90, "hold out squares of N x N views"),
+    "held-out": (float, 1e-3, 0.99, "share of views that training does not see"),
     "hidden": (int, 1, 10**5, "hidden units"),
     "margin": (float, 1e-6, 1e6, "m of Eq. 1, in units of z"),
     "near": (int, 1, 10**6, "near pairs a step"),
@@ -88,6 +87,6 @@ def said(args, settings):
 
 
 def say(*lines):
-    """Print, whatever has become of the stream: files are written first, and a lost message loses no work."""
+    """Print, even into a closed stream: files are written first, and a lost message loses no work."""
     with suppress(OSError):
         print(*lines, sep="\n", flush=True)
