@@ -34,7 +34,7 @@ class State:
 
 
 def begin(checkpoint, descent, state):
-    """Load into `state` what this run has saved, if anything -> the path to save to; None without a checkpoint."""
+    """Load into `state` what this run has saved, if anything -> the path to save to; None without `checkpoint`."""
     if not checkpoint:
         return None
     key = files.key((asdict(descent), files.checksum(to_host(state.params)), checkpoint.settings))

@@ -41,9 +41,9 @@ def replacing(path):
 
 @contextmanager
 def claim(folder):
-    """Make `folder`, see that it can be written to, and keep every other run out until this one ends or dies.
+    """Make `folder`, and keep every other run out of it until this one ends or dies.
 
-    ValueError if another run has it; OSError if it cannot be had.
+    ValueError if another run works there; OSError if it cannot be written to.
     """
     if not processes.leads():
         yield
@@ -57,9 +57,6 @@ def claim(folder):
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
     with lock:
-        part = f".*.{16 * '[0-9a-f]'}.part"  # of runs killed while they wrote
-        for path in (*folder.glob(part), *folder.glob(f"cache/{part}")):
-            path.unlink(missing_ok=True)
         yield
 
 
