@@ -38,7 +38,7 @@ def machine():
 
 
 def peak_mb():
-    """The most memory that this process has held, in MB; None where the platform does not tell."""
+    """The most memory that this process has held, in MB; None where the platform does not measure it."""
     with suppress(ImportError):
         import resource
 

@@ -30,10 +30,6 @@ class Descent:
     every: int = 50
     seed: int = 0
 
-    def rate_at(self, step):
-        """The learning rate of a step, counted from 0."""
-        return self.rate * min(1.0, 2 * (self.steps - step) / self.steps)
-
 
 def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, checkpoint=None):
     """Gradient descent -> params on the host, history (a list of dicts, one for each `every` steps and the last).
@@ -49,20 +45,19 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     title, began = checkpoint.name if checkpoint else "training", time.perf_counter() - state.seconds
     with signals.flag() as stop, progress.bar(total=descent.steps, initial=state.step, desc=title) as bar:
         while state.step < descent.steps and not stopping:
-            rate, done = descent.rate_at(state.step), state.step / descent.steps
-            batch = draw(rng)
-            loss, grads = loss_and_gradients(state.params, batch, done)
+            loss, grads = loss_and_gradients(state.params, draw(rng), state.step / descent.steps)
             loss, grads, stopping = processes.mean(loss, grads, bool(stop))
+            rate = descent.rate * min(1.0, 2 * (descent.steps - state.step) / descent.steps)
             optimizer.step(state.params, grads, state.moments, rate, descent.momentum, descent.bias_rate)
             if project:
                 project(state.params)
             state.step += 1
             bar.update()
-            looking = state.step % descent.every == 0 or state.step == descent.steps
-            if looking or stopping:
+            due = state.step % descent.every == 0 or state.step == descent.steps
+            if due or stopping:
                 row = {"step": state.step, "loss": float(loss)} | (watch(state.params) if watch else {})
                 _require_finite(row, state, descent)
-                if looking:
+                if due:
                     state.history.append(row)
                 state.seconds = time.perf_counter() - began
                 bar.set_postfix({name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)})

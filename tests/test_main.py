@@ -13,7 +13,7 @@ from films import shot, write_film
 from tiny import ROOT, process, results
 
 from slowae import backend
-from slowae.__main__ import COMMANDS, OLDEST, main, parse
+from slowae.__main__ import COMMANDS, main, parse
 from slowae.commands import OPTIONS, compare, number
 
 
@@ -80,13 +80,6 @@ def test_help_shows_the_commands_under_the_name_the_program_was_called_by(monkey
             main(words)
         said = capsys.readouterr().out
         assert not stop.value.code and all(word in said for word in told)
-
-
-def test_a_python_that_is_too_old_is_told_which_one_will_do(monkeypatch, capsys):
-    oldest = "{}.{}".format(*OLDEST)
-    assert f'requires-python = ">={oldest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
-    assert refused(capsys) == f"slowae: Python {oldest} or newer is needed, and this is 3.10; use a newer one"
 
 
 NO_THREADS = "the system gives no more threads or processes; close other programs, or raise ulimit -u"

@@ -272,9 +272,3 @@ def test_short_material_is_cut_into_more_windows_and_small_films_into_fewer(tmp_
     unknown = write_film(tmp_path / "unknown.m2v", film(12, height=130, width=200), 25, "mpeg2video", "yuv420p")
     assert video.choose_tiles([unknown]) == [1]
     assert len(video.load_scenes([large, small, tiny], tiles=None)) == 16 + 4 + 1
-
-
-def test_films_of_one_place_are_known_by_the_corpus(tmp_path):
-    for i, name in enumerate(("drive_rsdna_episode_0013.mp4", "mine.mkv")):
-        os.replace(write_film(tmp_path / f"{i}.mkv", shot(i, 8, 64, 64)), tmp_path / name)
-    assert {s.place for s in video.load_scenes(sources.find_videos(tmp_path))} == {"drive_woods", "mine.mkv"}

@@ -45,10 +45,7 @@ def fetch(folder):
 
 @processes.leader_first()
 def load(part):
-    """part "train" or "test" -> images (N, 32, 32, 3) uint8, labels (N,) int64, N = 50,000 or 10,000.
-
-    From `cifar-10-batches-bin` in SLOWAE_DATA or the cache folder; downloaded (162 MB) if a file is missing there.
-    """
+    """part "train" or "test" -> images (N, 32, 32, 3) uint8, labels (N,) int64; 162 MB are downloaded if need be."""
     folder = sources.data_dir() / FOLDER
     if not all((folder / name).exists() for name in BATCHES[part]):
         fetch(folder)

@@ -109,10 +109,7 @@ def download(url, checksum, progressbar=False):
 
 
 def fetch(folder):
-    """Download the corpus into `folder` -> {name that failed: the reason}; OSError if nothing can be written there.
-
-    Files that are whole stay.
-    """
+    """Download what is missing of the corpus into `folder` -> {name that failed: the reason}; OSError for `folder`."""
     folder, failed = Path(folder), {}
     require_writable(folder)
     for name, rows in bar(corpus().items(), "fetch", unit="file"):

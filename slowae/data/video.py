@@ -24,7 +24,7 @@ SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}  # of the mach
 
 @contextmanager
 def _opened(path):
-    """The container and the stream of the film. ValueError for a fault of `path`, OSError for one of the machine."""
+    """The container and its stream of film. ValueError for a fault of `path`, OSError for one of the machine."""
     try:
         # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
         with av.open(f"file:{path}", **ANY_TAGS) as container:

@@ -60,8 +60,8 @@ def sphere(C, most, least):
     variance, E = eigh(C, subset_by_index=(max(0, D - most), D - 1))
     require(variance[-1] > 0, "the data to whiten are all the same, or too small to be squared")
     E *= np.sign(E[np.abs(E).argmax(0), np.arange(E.shape[1])])  # else rounding decides
-    kept = variance > least * variance[-1]
-    return E[:, kept] / np.sqrt(variance[kept])
+    large = variance > least * variance[-1]
+    return E[:, large] / np.sqrt(variance[large])
 
 
 def principal_axes(frames, block=4096):
@@ -81,7 +81,7 @@ def principal_axes(frames, block=4096):
 
 
 def whitening(mean, D, E, epsilon):
-    """What principal_axes found -> Whitening."""
+    """What principal_axes returns -> Whitening."""
     require(0 <= epsilon <= 1e6, f"the whitening epsilon must lie between 0 and 1e6, not {epsilon}")
     offset = epsilon * D.mean()
     gain = np.zeros_like(D)
