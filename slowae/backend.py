@@ -1,4 +1,4 @@
-"""NumPy or CuPy, chosen with one word; the mathematics asks the data which of the two it is.
+"""NumPy or CuPy, chosen with one word; the mathematics follows the arrays that it is given.
 
 `use("cupy")`, `--backend cupy` or SLOWAE_BACKEND=cupy. Data moves once per batch, at the edge.
 """

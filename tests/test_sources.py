@@ -1,4 +1,4 @@
-"""Clips are found without importing their packages, and no download is taken for whole that is not."""
+"""Clips come without an import of their package, and a damaged download is never used."""
 
 import hashlib
 import os

@@ -93,11 +93,11 @@ def test_each_step_is_momentum_with_the_scheduled_rate_then_projection():
 
     train.fit(look, lambda rng: start, around, Descent(7, 0.2, momentum=0.6, seed=3), project=project)
     rng, x, v = np.random.default_rng(3), np.zeros(2), np.zeros(2)
-    for step, found in enumerate(seen):
+    for step, params in enumerate(seen):
         batch = np.array([3.0, -2.0]) + 0.1 * rng.standard_normal((8, 2))
         v = 0.6 * v - 0.2 * min(1, 2 * (7 - step) / 7) * (x - batch.mean(0))
         x = np.minimum(x + v, 0.5)
-        np.testing.assert_allclose(found, x, rtol=1e-12)
+        np.testing.assert_allclose(params, x, rtol=1e-12)
     assert len(seen) == 7 and start["x"].tolist() == [0, 0]
 
 

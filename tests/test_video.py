@@ -18,7 +18,7 @@ from slowae.data import sources, video
 
 def test_a_lossless_film_is_decoded_bit_for_bit(tmp_path):
     frames = film(5, 4, height=48, width=80)
-    got, rates = zip(*video.decode(write_film(tmp_path / "film.mkv", frames, rate=12)), strict=True)
+    got, _, rates = zip(*video.decode(write_film(tmp_path / "film.mkv", frames, rate=12)), strict=True)
     np.testing.assert_array_equal(got, frames)
     assert set(rates) == {12.0}
 
@@ -52,7 +52,7 @@ def test_a_film_is_turned_and_mirrored_as_it_says(tmp_path, a, b, c, d):
     frames[:, :32, :48, 0], frames[:, :32, 48:, 1] = 250, 250  # red and green above, black and black below
     path = write_film(tmp_path / "phone.mp4", frames, 12, "libx264", "yuv444p")
     set_display_matrix(path, a, b, c, d)
-    image, _ = next(video.decode(path))
+    image, *_ = next(video.decode(path))
     assert image.shape == ((64, 96, 3) if a else (96, 64, 3))
     for y in (8, 56):
         for x in (8, 88):  # about the middle of the picture a shift does not matter
@@ -147,18 +147,18 @@ def test_any_name_is_a_files_name(tmp_path, monkeypatch, name):
 def test_the_readable_part_of_a_truncated_clip_is_used(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     path = write_film(tmp_path / "film.mp4", frames, 12, "libx264", "yuv420p", movflags="faststart")
-    whole = [frame for frame, _ in video.decode(path)]
+    whole = [frame for frame, *_ in video.decode(path)]
     assert len(whole) == 40
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    part = [frame for frame, _ in video.decode(path)]
+    part = [frame for frame, *_ in video.decode(path)]
     assert 5 <= len(part) <= 30
     np.testing.assert_array_equal(part[:-2], whole[: len(part) - 2])
 
 
 def test_a_corrupt_packet_costs_no_other(tmp_path):
     path = write_film(tmp_path / "film.mov", film(60, height=64, width=64), 12, "png", "rgb24")
-    whole = [frame for frame, _ in video.decode(path)]
+    whole = [frame for frame, *_ in video.decode(path)]
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0)]
     data = path.read_bytes()
@@ -166,7 +166,7 @@ def test_a_corrupt_packet_costs_no_other(tmp_path):
         data = data.replace(packet, b"\xff" * len(packet))
     path.write_bytes(data)
     with pytest.warns(UserWarning, match=r"film.mov is damaged: 2 of its packets were skipped") as caught:
-        part = [frame for frame, _ in video.decode(path)]
+        part = [frame for frame, *_ in video.decode(path)]
     assert len(caught) == 1
     np.testing.assert_array_equal(part, whole[:20] + whole[22:])
     for packet in packets[:31]:
@@ -214,7 +214,7 @@ def test_jitter_and_unknown_times_leave_a_film_as_it_is():
 
 def test_a_film_whose_times_are_those_of_coding_keeps_its_frames(tmp_path):
     path = write_film(tmp_path / "film.avi", film(40, height=64, width=64), 25, "libx264", "yuv420p")
-    assert min(np.diff([time for _, time, _ in video._timed_frames(path, 32, 32, "rgb24")])) < 0
+    assert min(np.diff([time for _, time, _ in video.decode(path)])) < 0
     frames, rate = video.read_frames(path)
     assert len(frames) == 40 and rate == 25.0
 

@@ -1,6 +1,5 @@
 """Figure 1: Eq. 1 unrolls the views of a turning toy plane until its two angles lie straight and square."""
 
-import argparse
 import time
 from dataclasses import asdict, dataclass
 
@@ -25,10 +24,8 @@ class Settings:
 
 
 def add_arguments(parser):
-    add_options(parser, "seed step held-out", Settings())
-    add_options(parser, "hidden margin near far steps rate", Config())
-    words = "Hadsell's squared form of Eq. 1"
-    parser.add_argument("--squared", action="store_true", default=argparse.SUPPRESS, help=words)
+    add_options(parser, "seed step", Settings())
+    add_options(parser, "margin steps rate", Config())
 
 
 def run(args):

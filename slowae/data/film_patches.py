@@ -56,7 +56,7 @@ def read_pairs(path, most, rng):
         pairs, times, lots = pairs[stay], times[stay], lots[stay]
         waiting.clear()
 
-    for frame, rate in decode(path, pixels="gray"):  # noqa: B007, the last rate is the video's
+    for frame, _, rate in decode(path, pixels="gray"):  # noqa: B007, the last rate is the video's
         size = " x ".join(map(str, frame.shape[::-1]))
         require(min(frame.shape) >= SIZE, f"{path} is {size} pixels, smaller than {SIZE} x {SIZE}; use a larger video")
         if before is not None and frame.shape == before.shape:

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 
 BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
-# Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
-# exceeds the sum of its two neighbours by CUT_RATIO.
+# Mean absolute change between adjacent frames, in grey levels: above CUT it is a cut; above CUT_RELATIVE, if it also
+# exceeds CUT_RATIO times the sum of its two neighbours.
 CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
 UNLIKE = 0.4  # 1 - correlation of frames on both sides of a blank stretch; at least this, if they are of two shots
 

@@ -57,8 +57,11 @@ def _upright(image, a, b, c, d):
     return image[:: int(np.sign(d)), :: int(np.sign(a))]
 
 
-def _timed_frames(path, height, width, pixels):
-    """Yield (frame, its time in seconds or None, native frames a second); see decode."""
+def decode(path, height=None, width=None, pixels="rgb24"):
+    """Yield (frame uint8, its time in seconds or None, native frames a second), area-averaged to height x width.
+
+    Damaged packets are skipped with a warning. ValueError if most are, if `path` is no video, or its frames smaller.
+    """
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
@@ -88,15 +91,6 @@ def _timed_frames(path, height, width, pixels):
             warnings.warn(f"{path} is damaged: {faults} of its packets were skipped", stacklevel=3)
 
 
-def decode(path, height=None, width=None, pixels="rgb24"):
-    """Yield (frame uint8, native frames a second), area-averaged to height x width where given.
-
-    Damaged packets are skipped with a warning. ValueError if most are, if `path` is no video, or its frames smaller.
-    """
-    for frame, _, rate in _timed_frames(path, height, width, pixels):
-        yield frame, rate
-
-
 def _held(times, new, rate, fps):
     """Times (T,) in s, which frames are no repeats (T,) -> for how many native frames each of these is shown, the rate.
 
@@ -119,7 +113,7 @@ def read_frames(path, tiles=1, fps=6.0):
     A film of variable rate is brought to its median rate: frames are repeated, or left out.
     """
     frames, times, new, rate, side = [], [], [], 25.0, SIZE * tiles
-    for frame, time, rate in _timed_frames(path, side, side, "rgb24"):  # noqa: B007, the last rate is the video's
+    for frame, time, rate in decode(path, side, side):  # noqa: B007, the last rate is the video's
         new.append(not frames or not np.array_equal(frame, frames[-1]))
         times.append(time)
         if new[-1]:
