@@ -46,7 +46,6 @@ def empty(tmp_path, monkeypatch):
         ("--steps 0", "argument --steps: must be between 1 and 1e+09, not 0; see python -m slowae compare --help"),
         ("--backend torch", "argument --backend: invalid choice: 'torch'"),
         ("--methods pixels layer3", "argument --methods: invalid choice: 'layer3'"),
-        ("plane --step 7 --out new", "the step must divide 90 and be at most 18, not 7"),
         ("tarin", "no command 'tarin'; the commands are compare, plane, "),
         ("fetch --lits", "unrecognized arguments: --lits; see python -m slowae fetch --help"),
         ("--video nowhere.mp4", "nowhere.mp4: no such file or folder"),
