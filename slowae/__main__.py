@@ -17,19 +17,16 @@ COMMANDS = {
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
-OLDEST = (3, 11)  # Python; as requires-python in pyproject.toml, which nothing reads in a clone
 EXAMPLES = """examples:
-  python -m slowae                               train on the clips that come along; again after Ctrl-C: it goes on
-  python -m slowae --video holiday/ --beta 2     on your own videos
-  python -m slowae --methods pixels zca layer1   these rows alone
-  python -m slowae --backend cupy                on a GPU
-  python -m slowae compare --help                all options of a command
+  python -m slowae                             train on the clips that come along; after Ctrl-C it goes on
+  python -m slowae --video holiday/ --beta 2   on your own videos
+  python -m slowae compare --help              all options of a command
 commands:
 """ + "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
 
 
 class Parser(argparse.ArgumentParser):
-    """Bad words end in one sentence, like all bad input; help that nobody reads is a broken pipe."""
+    """Bad words end in one sentence, like all bad input; help into a closed pipe ends as BrokenPipeError."""
 
     def error(self, message):
         raise ValueError(f"{message}; see {self.prog} --help")
@@ -65,12 +62,9 @@ def main(argv=None):
     """-> exit code: 0; 1 if something failed; 2 for bad input; 130 if stopped by a signal; 141 for a closed pipe."""
     with warnings.catch_warnings():
         warnings.showwarning = _note
-        warnings.simplefilter("default", UserWarning)  # sentences: python -W error or -W ignore is not about them
+        warnings.simplefilter("default", UserWarning)  # the program's own, whatever python -W says
         try:
-            if sys.version_info < OLDEST:
-                found, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
-                raise RuntimeError(f"Python {needed} or newer is needed, and this is {found}; use a newer one")
-            # Imports here: Ctrl-C is quiet while they go on, too.
+            # Imports here: Ctrl-C during them ends in one sentence, too.
             from slowae import backend, blocks, processes
 
             processes.start()
@@ -78,7 +72,7 @@ def main(argv=None):
             command, args = parse(sys.argv[1:] if argv is None else argv)
             backend.use(args.backend or backend.chosen())  # refuses what cannot be had, before any work is done
             return command.run(args) or 0
-        except BrokenPipeError:  # nobody reads any more: the code of a program that SIGPIPE ends
+        except BrokenPipeError:  # the code of a program that SIGPIPE ends
             return 141
         except KeyboardInterrupt as stop:
             _complain(f"\n{str(stop) or 'stopped'}")
@@ -89,7 +83,7 @@ def main(argv=None):
 
 
 def _sentence(error):
-    """What went wrong and, where the system has no more to give, the remedy."""
+    """What went wrong and, where memory or threads are lacking, the remedy."""
     if isinstance(error, MemoryError):
         return f"{str(error) or 'not enough memory'}; give less data, or a smaller --batch"
     if getattr(error, "errno", None) == errno.EAGAIN or "start new thread" in str(error):
@@ -98,7 +92,7 @@ def _sentence(error):
 
 
 def _note(message, category, *_):
-    if issubclass(category, UserWarning):  # others are about the code of packages
+    if issubclass(category, UserWarning):  # others are for the authors of packages
         _complain(f"note: {message}")
 
 
@@ -108,27 +102,27 @@ def _complain(text):
 
 
 def program():
-    """main() as a process, whatever its streams, signals and settings: no run is lost by them."""
+    """main() as a process: no run is lost by its streams, signals and settings."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: it leads nowhere
+        if getattr(sys, name) is None:  # it is closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
         getattr(sys, name).reconfigure(errors="backslashreplace")  # any name can be printed
     os.environ["MPLBACKEND"] = "agg"  # no window is ever opened
-    warnings.simplefilter("ignore")  # of other packages: python -W error would end a run
+    warnings.simplefilter("ignore")  # of other packages, which python -W error would turn into errors
     try:
         from slowae import signals
 
         signals.raise_keyboard_interrupt()
         code = main()
-    except Exception:  # a defect; the other processes must hear of it, too
+    except Exception:  # a defect, which must end the other processes, too
         traceback.print_exc()
         code = 1
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # or Python would try again at exit, and complain
+        except OSError:  # else Python would try again at exit, and print an error
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if code and "slowae.processes" in sys.modules:  # else Ctrl-C came before
+    if code and "slowae.processes" in sys.modules:  # else Ctrl-C came before it was imported
         sys.modules["slowae.processes"].abort(code)
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""NumPy or CuPy, chosen with one word; the mathematics asks the data which of the two it is.
+"""NumPy or CuPy, chosen with one word; the mathematics follows the arrays that it is given.
 
 `use("cupy")`, `--backend cupy` or SLOWAE_BACKEND=cupy. Data moves once per batch, at the edge.
 """
@@ -18,7 +18,7 @@ _chosen = None
 
 def array_module(x):
     """numpy or cupy, whichever holds `x`."""
-    # CuPy's own question imports more of CuPy when first asked, which two threads must not do at once.
+    # cupy.get_array_module imports more of CuPy at its first call, which two threads must not do at once.
     return np if cupy is None or isinstance(x, np.ndarray) else cupy.get_array_module(x)
 
 
@@ -65,6 +65,6 @@ def to_host(x):
 
 
 def synchronise():
-    """Wait until the device has done all that it was given: what a clock needs."""
+    """Wait until the device has done all its work, before a time is measured."""
     if chosen() == "cupy":
         cupy.cuda.runtime.deviceSynchronize()

@@ -1,4 +1,4 @@
-"""A batch in blocks on threads: so the passes between the matrix products use every core too, and stay in its cache."""
+"""A batch in blocks on threads: the passes between the matrix products, too, use every core, and stay in its cache."""
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,7 @@ from slowae.backend import array_module, chosen, to_device, to_host
 
 
 def keep_memory():
-    """Tell the C library to keep 256 MB of what is freed, and arrays below 32 MB among them; glibc only.
-
-    Page faults of what is handed back and asked for anew cost up to half the time of a step. Programs ask for it, and
-    no import does: it concerns the whole process.
-    """
+    """Let glibc keep 256 MB of freed memory, for arrays below 32 MB: page faults cost up to half the time of a step."""
     with suppress(AttributeError, OSError, TypeError):  # another C library
         M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
         ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**28)
@@ -40,7 +36,7 @@ def frames_per_block(x, W):
 
 
 def frame_blocks(x, W):
-    """Frames, or patches, x (N, ...) and the filters that will meet them -> slices of x, a block each."""
+    """Frames, or patches, x (N, ...) and the filters W that they are convolved with -> slices of x, a block each."""
     step = frames_per_block(x, W)
     return [slice(i, i + step) for i in range(0, len(x), step)]
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: all that the rest of it depends on, in a file whose name holds the key of the run."""
+"""Checkpoints of a training: all that its remaining steps depend on, in a file whose name holds the run's key."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -13,10 +13,7 @@ from slowae.checks import require
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """FOLDER/NAME-KEY.npz. settings: all that the run depends on beside its descent and its start (JSON).
-
-    Without `resume` what is there is moved aside.
-    """
+    """FOLDER/NAME-KEY.npz. settings (JSON): what the run depends on beside its Descent and first parameters."""
 
     folder: Path
     name: str
@@ -37,7 +34,7 @@ class State:
 
 
 def begin(checkpoint, descent, state):
-    """Load into `state` what this run has saved, if anything -> the path to save to; None without a checkpoint."""
+    """Load into `state` what this run has saved, if anything -> the path to save to; None without `checkpoint`."""
     if not checkpoint:
         return None
     key = files.key((asdict(descent), files.checksum(to_host(state.params)), checkpoint.settings))
@@ -62,15 +59,12 @@ def save(path, state):
 
 
 def load(path, state):
-    """The opposite. ValueError, and nothing changed, if `path` is damaged or of another run than its name says."""
+    """The opposite. ValueError if `path` is damaged or of another run than its name says."""
     arrays = files.read_arrays(path)
-    try:
-        rest = json.loads(str(arrays["state"]))
-        params = {name: arrays[f"params/{name}"] for name in state.params}
-        moments = {name: arrays[f"moments/{name}"] for name in state.moments}
-        run, rng, step, seconds, history = (rest[name] for name in ("run", "rng", "step", "seconds", "history"))
-    except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a checkpoint of this program; delete it and start afresh") from error
+    rest = json.loads(str(arrays["state"]))
+    run = rest["run"]
     require(run == path.stem, f"{path} holds another run: rename it to {run}.npz, or delete it and start afresh")
-    state.params, state.moments, state.rng.bit_generator.state = to_device(params), to_device(moments), rng
-    state.step, state.seconds, state.history = step, seconds, history
+    state.params = to_device({name: arrays[f"params/{name}"] for name in state.params})
+    state.moments = to_device({name: arrays[f"moments/{name}"] for name in state.moments})
+    state.rng.bit_generator.state = rest["rng"]
+    state.step, state.seconds, state.history = rest["step"], rest["seconds"], rest["history"]

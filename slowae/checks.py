@@ -2,13 +2,13 @@
 
 
 def require(condition, message):
-    """ValueError with `message` unless `condition`: the one way that public functions refuse an argument."""
+    """ValueError with `message` unless `condition`."""
     if not condition:
         raise ValueError(message)
 
 
 def require_alike(**arrays):
-    """ValueError that names the arrays unless all have one shape: NumPy would broadcast others without a word."""
+    """ValueError that names the arrays unless all have the same shape: NumPy would silently broadcast others."""
     shapes = {name: value.shape for name, value in arrays.items()}
     if len(set(shapes.values())) > 1:  # before the text, whose making is slow
         raise ValueError(" and ".join(f"{name} {shape}" for name, shape in shapes.items()) + " must have one shape")

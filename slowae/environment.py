@@ -12,7 +12,14 @@ from slowae import __version__, backend, blocks, processes
 
 def about(start):
     """For results.json, of a run that began at `start` (time.perf_counter): where it ran, and what it took."""
-    took = {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak_mb()}
+    peak = None  # where the platform does not measure it
+    with suppress(ImportError):
+        import resource
+
+        peak = round(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        )
+    took = {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak}
     return {"backend": backend.chosen(), "versions": versions(), "machine": machine()} | took
 
 
@@ -35,12 +42,3 @@ def machine():
         name = backend.cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         about |= {"gpu": name, "tf32": os.environ.get("CUPY_TF32") == "1"}
     return about
-
-
-def peak_mb():
-    """The most memory that this process has held, in MB; None where the platform does not tell."""
-    with suppress(ImportError):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

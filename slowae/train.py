@@ -11,16 +11,15 @@ import numpy as np
 
 from slowae import checkpoints, processes, progress, signals
 from slowae.backend import array_module, to_device, to_host
-from slowae.checks import require
 from slowae.optim import OPTIMIZERS
 
 
 @dataclass(frozen=True)
 class Descent:
-    """rate: constant for the first half of the steps, then falling linearly to zero.
+    """rate: constant for the first half of the steps, then falling linearly to zero. optimizer: sgd or adam.
 
     momentum: the share of the last step, or of Adam's first moment, that stays. bias_rate: biases learn so many times
-    as fast as weights (optim). every: steps between two looks and saves. seed: of the start and of every batch.
+    as fast as weights (optim). every: steps between two checkpoints. seed: of the first parameters and every batch.
     """
 
     steps: int
@@ -31,23 +30,13 @@ class Descent:
     every: int = 50
     seed: int = 0
 
-    def __post_init__(self):
-        for name, least, most in (("steps", 1, 1e9), ("every", 1, 1e9), ("rate", 0, 1e6), ("momentum", 0, 1)):
-            value = getattr(self, name)
-            require(least <= value <= most, f"{name} must lie between {least} and {most:g}, not {value}")
-        require(self.optimizer in OPTIMIZERS, f"the optimizer must be sgd or adam, not {self.optimizer!r}")
-
-    def rate_at(self, step):
-        """The learning rate of a step, counted from 0."""
-        return self.rate * min(1.0, 2 * (self.steps - step) / self.steps)
-
 
 def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, checkpoint=None):
     """Gradient descent -> params on the host, history (a list of dicts, one for each `every` steps and the last).
 
     loss_and_gradients(params, batch, done) -> loss, grads, where done, in [0, 1), is the share of the steps made;
     init(rng) -> params; draw(rng) -> batch on the chosen backend. project(params) in place; watch(params) -> dict to
-    log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError for what is no longer finite.
+    log. KeyboardInterrupt after saving on Ctrl-C, SIGTERM, SIGHUP; FloatingPointError for NaN and Inf.
     """
     rng, optimizer = np.random.default_rng(descent.seed), OPTIMIZERS[descent.optimizer]
     params = to_device({name: value.copy() for name, value in init(rng).items()})
@@ -56,22 +45,19 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
     title, began = checkpoint.name if checkpoint else "training", time.perf_counter() - state.seconds
     with signals.flag() as stop, progress.bar(total=descent.steps, initial=state.step, desc=title) as bar:
         while state.step < descent.steps and not stopping:
-            rate, done = descent.rate_at(state.step), state.step / descent.steps
-            batch = draw(rng)
-            loss, grads = loss_and_gradients(state.params, batch, done)
+            loss, grads = loss_and_gradients(state.params, draw(rng), state.step / descent.steps)
             loss, grads, stopping = processes.mean(loss, grads, bool(stop))
+            rate = descent.rate * min(1.0, 2 * (descent.steps - state.step) / descent.steps)
             optimizer.step(state.params, grads, state.moments, rate, descent.momentum, descent.bias_rate)
             if project:
                 project(state.params)
             state.step += 1
             bar.update()
-            looking = state.step % descent.every == 0 or state.step == descent.steps
-            if looking or stopping:
-                row = {"step": state.step, "loss": float(loss)}
-                _require_finite(row, state, descent)  # before watch, which what is not finite may upset
-                row |= watch(state.params) if watch else {}
+            due = state.step % descent.every == 0 or state.step == descent.steps
+            if due or stopping:
+                row = {"step": state.step, "loss": float(loss)} | (watch(state.params) if watch else {})
                 _require_finite(row, state, descent)
-                if looking:
+                if due:
                     state.history.append(row)
                 state.seconds = time.perf_counter() - began
                 bar.set_postfix({name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)})
@@ -85,7 +71,7 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
 
 
 def _require_finite(row, state, descent):
-    """What the step changed, too: it may have been ruined, and only the next loss would tell."""
+    """FloatingPointError for NaN or Inf in `row`, or in what the step changed: only the next loss would show it."""
     changed = [*state.params.values(), *state.moments.values()]
     bad = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
     if bad or not all(array_module(value).isfinite(value).all() for value in changed):

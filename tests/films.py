@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.stream import Disposition
 
 
 def write_film(path, frames, rate=12, codec="ffv1", pixels="bgr0", times=None, **options):
@@ -31,30 +30,6 @@ def set_display_matrix(path, a, b, c, d):
     one = 1 << 16
     data[matrix : matrix + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
-
-
-def write_with_cover(path, frames=None):
-    """A film, or silence, in an .mp4 whose first stream is its cover, as shops and music players write it. -> path"""
-    cover = np.full((64, 64, 3), 200, np.uint8)
-    with av.open(str(path), "w") as container:
-        picture = container.add_stream("mjpeg", height=64, width=64, pix_fmt="yuvj420p")
-        picture.disposition = Disposition.attached_pic.value
-        if frames is None:
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 882), np.float32), format="fltp", layout="mono")
-            silence.sample_rate = 44100
-            stream, data = container.add_stream("aac", rate=44100), [silence]
-        else:
-            height, width = frames.shape[1:3]
-            stream = container.add_stream("libx264", rate=12, height=height, width=width, pix_fmt="yuv420p")
-            data = [av.VideoFrame.from_ndarray(pixels, format="rgb24") for pixels in frames]
-        for to, some in ((picture, [av.VideoFrame.from_ndarray(cover, format="rgb24")]), (stream, data)):
-            for frame in [*some, None]:
-                container.mux(to.encode(frame))
-    # FFmpeg writes the cover (udta) behind the film (trak); others do not.
-    data = path.read_bytes()
-    trak, udta = data.rindex(b"trak") - 4, data.rindex(b"udta") - 4
-    path.write_bytes(data[:trak] + data[udta:] + data[trak:udta])
-    return path
 
 
 def shot(seed, count, height=32, width=32):

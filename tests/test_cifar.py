@@ -55,11 +55,9 @@ def test_training_batches_come_in_order(folder, content):
         np.testing.assert_array_equal(images[3 * i + 2].transpose(2, 0, 1).ravel(), record[2, 1:])
 
 
-@pytest.mark.parametrize("damage", ["cut", "longer", "empty", "label"])
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: b"", lambda whole: b"\x0a" + whole[1:]])
 def test_damaged_batches_are_refused_by_name(folder, content, damage):
-    whole = content["data_batch_3.bin"]
-    damaged = {"cut": whole[:-1], "longer": whole + b"\0", "empty": b"", "label": b"\x0a" + whole[1:]}
-    (folder / "data_batch_3.bin").write_bytes(damaged[damage])
+    (folder / "data_batch_3.bin").write_bytes(damage(content["data_batch_3.bin"]))
     cifar.load("test")
     with pytest.raises(ValueError, match=r"data_batch_3\.bin is no batch of CIFAR-10; delete it and start again"):
         cifar.load("train")
@@ -80,20 +78,17 @@ def archive(content, monkeypatch):
         yield asked
 
 
-def test_the_archive_is_downloaded_once(archive, content, tmp_path):
+def test_the_archive_is_downloaded_once_and_again_if_a_file_is_missing(archive, content, tmp_path):
     images, _ = cifar.load("test")
     np.testing.assert_array_equal(images[0, ..., 0].ravel(), list(content["test_batch.bin"][1:1025]))
     cifar.load("train")
     assert archive == ["/cifar.tar.gz"]
-    assert sorted(path.name for path in (tmp_path / cifar.FOLDER).iterdir()) == sorted(NAMES)
-
-
-def test_a_missing_batch_is_downloaded(archive, folder, content):
-    (folder / "data_batch_2.bin").unlink()
+    (tmp_path / cifar.FOLDER / "data_batch_2.bin").unlink()
     cifar.load("test")
-    assert archive == []
+    assert len(archive) == 1
     cifar.load("train")
-    assert len(archive) == 1 and (folder / "data_batch_2.bin").read_bytes() == content["data_batch_2.bin"]
+    assert len(archive) == 2
+    assert {path.name: path.read_bytes() for path in (tmp_path / cifar.FOLDER).iterdir()} == content
 
 
 def test_an_archive_with_another_checksum_is_refused(archive, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """What stood there before survives every failure, one run at a time writes, and nothing but arrays is ever read."""
 
 import errno
-import io
 import multiprocessing
 import os
 import pickle
@@ -11,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from slowae import backend, files
 from slowae.model import Config
@@ -24,11 +21,9 @@ def only(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def refuse(code, kind=OSError):
-    """A function of the system that fails so."""
-
+def refuse(error):
     def refused(*_, **__):
-        raise kind(code, os.strerror(code))
+        raise error
 
     return refused
 
@@ -59,32 +54,26 @@ def test_what_is_no_json_leaves_what_was_there(tmp_path):
     assert files.read_json(path) == value and only(tmp_path) == ["results.json"]
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError, None])
-def test_a_file_has_its_name_only_when_whole(tmp_path, stop, monkeypatch):
+def test_a_file_has_its_name_only_when_whole(tmp_path, monkeypatch):
     path, synced = tmp_path / "arrays.npz", []
-    path.write_bytes(b"before")
     monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
-    try:
-        with files.replacing(path) as file:
-            file.write(b"half of what")
-            assert path.read_bytes() == b"before"
-            if stop:
-                raise stop
-    except BaseException as error:
-        assert type(error) is stop
-    assert path.read_bytes() == (b"before" if stop else b"half of what") and only(tmp_path) == ["arrays.npz"]
-    assert synced == ([] if stop else [b"before"])  # on the disk first, or a power cut would leave it empty
+    path.write_bytes(b"before")
+    with pytest.raises(KeyboardInterrupt), files.replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"before" and only(tmp_path) == ["arrays.npz"]
+    with files.replacing(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole" and only(tmp_path) == ["arrays.npz"]
+    assert synced == [b"before"]  # on the disk first, or a power cut would leave it empty
 
 
-@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
-def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch, step):
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, step):
     path = tmp_path / "arrays.npz"
     files.write_arrays(path, ARRAYS)
-    before, full = path.read_bytes(), refuse(errno.ENOSPC)
-    if step == "write":
-        monkeypatch.setattr(np, "savez", lambda file, **_: (file.write(b"PK" * 99), full()))
-    else:
-        monkeypatch.setattr(os, step, full)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, step, refuse(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match=r"cannot write .*arrays.npz: No space left on device; .* untouched"):
         files.write_arrays(path, {"y": np.zeros(3)})
     assert path.read_bytes() == before and only(tmp_path) == ["arrays.npz"]
@@ -108,56 +97,21 @@ def test_pickles_are_refused(tmp_path):
     np.savez(path, x=np.array([Trap(sprung), None], dtype=object))
     for data in (path.read_bytes(), pickle.dumps(Trap(sprung))):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it"):
+        with pytest.raises(
+            ValueError, match=r"trap.npz is damaged or not an .npz of arrays; delete it and start afresh"
+        ):
             files.read_arrays(path)
         assert not sprung.exists()
 
 
-def npz(**arrays):
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-WHOLE = npz(**ARRAYS)
-NO_NPZ = [b"", b"PK", b"text, no arrays", npz()[:-3], WHOLE[:-30], WHOLE[40:]]
-NO_JSON = [b"", b"{", b"\xff\xfe", b"[" * 100_000]
-
-
-@pytest.mark.parametrize(("read", "damaged"), [(files.read_arrays, NO_NPZ), (files.read_json, NO_JSON)])
-def test_damage_is_named(tmp_path, read, damaged):
-    for data in damaged:
-        (tmp_path / "bad").write_bytes(data)
-        with pytest.raises(ValueError, match=r"bad is damaged.*; delete it and start afresh"):
-            read(tmp_path / "bad")
-
-
-@given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255), st.booleans())
-def test_a_damaged_npz_never_gives_wrong_numbers(tmp_path_factory, place, flip, cut):
-    """One byte changed, or the end cut off: it is refused in a sentence, or every array is as it was."""
-    data = bytearray(WHOLE)
-    data[place] ^= flip
-    path = tmp_path_factory.mktemp("damaged") / "damaged.npz"
-    path.write_bytes(data[:place] if cut else data)
-    try:
-        back = files.read_arrays(path)
-    except ValueError as error:
-        assert "damaged.npz is damaged" in str(error)
-        return
-    assert not cut
-    for name in ARRAYS.keys() & back.keys():
-        np.testing.assert_array_equal(back[name], ARRAYS[name])
-
-
 def test_only_damage_is_called_damage(tmp_path, monkeypatch):
-    for read in (files.read_arrays, files.read_json):
-        with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
-            read(tmp_path / "nothing.npz")
+    with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
+        files.read_arrays(tmp_path / "nothing.npz")
     files.write_arrays(tmp_path / "a.npz", ARRAYS)
-    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", refuse(errno.ENOMEM, MemoryError))
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", refuse(MemoryError()))
     with pytest.raises(MemoryError):
         files.cached(tmp_path / "a.npz", None)
-    monkeypatch.setattr(Path, "read_bytes", refuse(errno.EIO))
+    monkeypatch.setattr(Path, "read_bytes", refuse(OSError(errno.EIO, "Input/output error")))
     with pytest.raises(OSError, match="Input/output error"):
         files.cached(tmp_path / "a.npz", None)
     assert only(tmp_path) == ["a.npz"]
@@ -178,29 +132,14 @@ def test_a_second_run_is_kept_out_until_the_first_ends_or_dies(tmp_path):
     while not (tmp_path / "held").exists():
         assert process.is_alive()
         time.sleep(0.01)
-    part = tmp_path / f".a.npz.{'0' * 16}.part"
-    part.touch()
     with pytest.raises(ValueError, match=rf"^another run is at work in {tmp_path}; wait for it, or .* --out$"):
         with files.claim(tmp_path):
             pass
-    assert part.exists()  # the other one may be writing it
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     for _ in range(2):
         with files.claim(tmp_path):
-            assert not part.exists() and (tmp_path / "held").exists()
-
-
-def test_a_claim_sweeps_up_what_killed_runs_left_and_nothing_else(tmp_path):
-    ours = [f".a.npz.{'0a' * 8}.part", f"cache/.b.json.{'f' * 16}.part"]
-    others = [".notes.part", f"a.{'0' * 16}.part", f".a.{'0' * 15}.part", f"run/.a.npz.{'0' * 16}.part", "a.npz"]
-    for name in ours + others:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    with files.claim(tmp_path):
-        pass
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {".lock", *others}
+            assert (tmp_path / "held").exists()
 
 
 def test_a_folder_that_cannot_be_had_is_named(tmp_path):
@@ -241,29 +180,24 @@ def test_keys_tell_settings_apart(monkeypatch):
 
 
 def test_what_was_made_once_is_read_and_not_made_again(tmp_path):
-    made, path = iter(range(9)), tmp_path / "a-key.npz"
+    made = iter(range(9))
 
-    def make():
-        return {"a": np.array(next(made))}
-
-    def cached(path, resume=True):
-        arrays = files.cached(path, make, resume)
+    def cached(name, resume=True):
+        arrays = files.cached(tmp_path / name, lambda: {"a": np.array(next(made))}, resume)
         assert arrays.keys() == {"a"}
         return int(arrays["a"])
 
-    assert [cached(path), cached(path), cached(tmp_path / "b-key.npz")] == [0, 0, 1]
-    assert [cached(path, resume=False), cached(path)] == [2, 2]
-    assert only(tmp_path) == ["a-key.npz", "a-key.npz.old", "b-key.npz"]
-    np.testing.assert_array_equal(files.read_arrays(tmp_path / "a-key.npz.old")["a"], 0)
+    assert [cached("a"), cached("a"), cached("b")] == [0, 0, 1]
+    assert [cached("a", resume=False), cached("a"), cached("a", resume=False)] == [2, 2, 3]
+    assert only(tmp_path) == ["a", "a.old", "a.old.old", "b"]
+    assert [int(files.read_arrays(tmp_path / name)["a"]) for name in ("a.old", "a.old.old")] == [2, 0]
 
 
-@pytest.mark.parametrize("data", [b"", WHOLE[:-30], WHOLE])
-def test_what_is_damaged_or_of_another_name_is_made_again(tmp_path, data):
-    path = tmp_path / "a-key.npz"
+@pytest.mark.parametrize("size", [0, -30, None])
+def test_what_is_damaged_or_of_another_name_is_made_again(tmp_path, size):
+    files.cached(tmp_path / "a-key.npz", lambda: ARRAYS)
+    path, data = tmp_path / "b-key.npz", (tmp_path / "a-key.npz").read_bytes()[:size]
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match=r"a-key.npz is damaged, or is not what its name says: moved aside") as caught:
-        assert files.cached(path, lambda: ARRAYS).keys() == ARRAYS.keys()
-    assert len(caught) == 1 and (tmp_path / "a-key.npz.old").read_bytes() == data
-    path.rename(tmp_path / "b-key.npz")  # what another seed made
-    with pytest.warns(UserWarning, match=r"b-key.npz is damaged, or"):
-        assert not files.cached(tmp_path / "b-key.npz", lambda: {})
+    with pytest.warns(UserWarning, match=r"b-key.npz is damaged, or is not what its name says: moved aside") as caught:
+        assert not files.cached(path, lambda: {})
+    assert len(caught) == 1 and (tmp_path / "b-key.npz.old").read_bytes() == data

@@ -1,8 +1,8 @@
-"""Two processes on one machine come to what one comes to, and none waits for ever for one that has ended.
+"""Two processes on one machine come to what one comes to, and none waits for ever for another that has ended.
 
-python tests/test_processes.py WORDS is python tests/tiny.py WORDS without pictures; FAULT="RANK STEP WHAT" lets one
-process raise an error in that step, if WHAT is `raise`, or get the signal of that number; `blind` finds no checkpoint.
-All is float64.
+python tests/test_processes.py WORDS is python tests/tiny.py WORDS without pictures, in float64; FAULT="RANK STEP WHAT"
+lets one process raise an error in that step, if WHAT is `raise`, or get the signal of that number; `blind`: it reads
+no checkpoint.
 """
 
 import os
@@ -76,9 +76,8 @@ def test_a_signal_to_one_stops_all_in_one_step_and_one_process_goes_on(folder):
     assert stopped.returncode == 130
     assert stopped.stderr.count("stopped after step 17 of 60: saved in stopped/cache/layer1-") == 1
     refused = run(folder, "stopped", fault="1 0 blind")
-    assert (
-        refused.returncode == 2 and "processes 0 and 1 differ in the checkpoint stopped/cache/layer1" in refused.stderr
-    )
+    assert refused.returncode == 2
+    assert "processes 0 and 1 differ in the checkpoint stopped/cache/layer1" in refused.stderr
     assert "after 0 steps: all processes need the same files, one --out, and one make of machine" in refused.stderr
     assert run(folder, "stopped", count=1).returncode == 0
     assert_as_whole(folder, "stopped")
@@ -110,26 +109,12 @@ def test_shares_are_equal_and_make_up_the_batch(monkeypatch):
     np.testing.assert_array_equal(np.concatenate(shares), batch)
 
 
-@pytest.mark.parametrize(("mine", "named"), [("a b\udce9 c", "c"), ("a", "b\udce9"), ("b\udce9 a", "order")])
+@pytest.mark.parametrize(("mine", "named"), [("a b c", "c"), ("a", "b"), ("b a", "order")])
 def test_what_a_process_has_read_and_the_leader_has_not_is_named(monkeypatch, mine, named):
-    sent, leaders = [], ["a", "b\udce9"]  # a name that is no text
-    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=0, size=2, Bcast=lambda b: sent.append(b[:])))
-    processes.require_agreement("film", leaders)
-
-    def receive(buffer):
-        buffer[:] = sent[0]
-        sent.append(sent.pop(0))  # the length, then the text
-
-    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2, Bcast=receive))
-    processes.require_agreement("film", leaders)
+    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2, bcast=lambda mine: ["a", "b"]))
+    processes.require_agreement("film", ["a", "b"])
     with pytest.raises(ValueError, match=f"^processes 0 and 1 differ in the film {named}: all processes need the same"):
         processes.require_agreement("film", mine.split())
-
-
-def test_a_file_that_the_leader_has_made_and_another_does_not_see_is_named(monkeypatch, tmp_path):
-    processes.require_shared(tmp_path)
-    with pytest.raises(ValueError, match=r"process 0 does not see .*/other, which process 0 has made: .* one --out"):
-        processes.require_shared(tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])

@@ -1,4 +1,4 @@
-"""Progress bars: silent where nobody looks, the notebook's own in a live one, and none where a program executes it."""
+"""Progress bars: silent without a terminal, a widget in a live notebook, and silent where a program executes it."""
 
 import importlib.util
 import sys

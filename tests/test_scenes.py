@@ -45,22 +45,18 @@ def test_held_frames_make_no_cuts():
     assert len(one.frames) == 24
 
 
-def test_next_to_no_frames_have_no_cuts():
-    for count in (0, 1, 2):
-        assert shots.find_cuts(shot(0, count)).tolist() == []
-        assert len(scenes_.cut_scenes(shot(0, count), 12, "a", fps=12)) == (count == 2)
+def test_a_scene_has_two_frames_at_least():
+    assert [len(scenes_.cut_scenes(shot(0, count), 12, "a", fps=12)) for count in range(3)] == [0, 0, 1]
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("grey", [0, 128, 253])
-@pytest.mark.parametrize("tiles", [1, 2])
-def test_blank_frames_inside_a_shot_are_left_out_and_it_stays_one(count, grey, tiles):
+@pytest.mark.parametrize("grey", [0, 253])
+@pytest.mark.parametrize(("count", "tiles"), [(1, 2), (3, 1)])
+def test_blank_frames_inside_a_shot_are_left_out_and_it_stays_one_scene(count, grey, tiles):
     for seed in range(8):
         frames = shot(seed, 30, 32 * tiles, 32 * tiles)
         frames[12 : 12 + count] = frames[12 : 12 + count] // 100 + np.uint8(grey)  # all but a trace is gone
         scenes = scenes_.cut_scenes(frames, 12, "a", fps=6, tiles=tiles)
-        assert [one.times.tolist() for one in scenes] == tiles**2 * [[*range(12), *range(12 + count, 30)]]
-        assert all((one.frames.std((1, 2)).max(-1) > shots.BLANK).all() for one in scenes)
+        assert [s.times.tolist() for s in scenes] == tiles**2 * [[*range(12), *range(12 + count, 30)]]
 
 
 def test_blank_frames_at_the_ends_are_left_out():
@@ -104,8 +100,8 @@ def test_a_window_that_is_blank_for_a_while_stays_one_scene():
     frames = shot(0, 24, 64, 64)
     frames[8:14, :32, 32:] = frames[8, :32, 32:].mean((0, 1))  # no cut of the whole picture
     scenes = scenes_.cut_scenes(frames, 6, "a", tiles=2)
-    assert [len(s.frames) for s in scenes] == [24, 18, 24, 24]
-    assert scenes[1].times.tolist() == [*range(8), *range(14, 24)]
+    gap, whole = [*range(8), *range(14, 24)], list(range(24))
+    assert [s.times.tolist() for s in scenes] == [whole, gap, whole, whole]
 
 
 def test_the_step_brings_the_native_rate_near_the_target():
@@ -148,12 +144,9 @@ def test_motion_is_the_mean_difference_from_the_middle_frame():
 def test_no_film_has_more_than_its_share_of_the_scenes():
     sizes = {"long": 300, "middle": 7, **{f"{i:02}": 2 for i in range(40)}}
     scenes = [scene(name, i, frames=2) for name, n in sizes.items() for i in range(n)]
-    kept = scenes_.thin_out(scenes, 0.05)
-    number = {name: sum(s.video == name for s in kept) for name in sizes}
-    assert number == {"long": 4, "middle": 4} | {f"{i:02}": 2 for i in range(40)}  # 4 <= 0.05 (4 + 4 + 80), not 5
-    assert [s.shot for s in kept if s.video == "long"] == [0, 100, 199, 299]
-    assert [s.shot for s in kept if s.video == "middle"] == [0, 2, 4, 6]
-    assert list(map(id, kept)) == [id(s) for s in scenes if id(s) in set(map(id, kept))]  # in the order given
+    shots_of = {name: [s.shot for s in scenes_.thin_out(scenes, 0.05) if s.video == name] for name in sizes}
+    few_each = {f"{i:02}": [0, 1] for i in range(40)}  # 4 <= 0.05 (4 + 4 + 80), not 5
+    assert shots_of == {"long": [0, 100, 199, 299], "middle": [0, 2, 4, 6]} | few_each
     few = [s for s in scenes if s.video in ("long", "middle")]
     assert scenes_.thin_out(few, 0.05) == few  # no share of two films is 5 %
 
@@ -202,8 +195,6 @@ def test_videos_of_one_place_stay_together():
         assert how == ("video", 24, 24) and len(homes(parts, "place")) == 4 + 12
         assert sum(map(len, parts.values())) == 24
     assert scenes_.split_scenes(scenes[:12])[1].by == "shot"  # of four places
-    with pytest.raises(ValueError, match=r"2 folds need videos of 6 places, and there are 4; give more, or use 1 fold"):
-        scenes_.fold_scenes(scenes[:12], 2)
 
 
 def test_few_videos_of_many_shots_are_split_by_shot():
@@ -273,13 +264,11 @@ def test_every_scene_is_tested_in_one_fold(lengths, folds, seed):
 
 def test_one_video_far_longer_than_the_others_leaves_some_to_train_and_to_validate():
     scenes = [scene(str(i), frames=1000 if i == 0 else 2) for i in range(6)]
-    for parts, _ in scenes_.fold_scenes(scenes, 2):
-        assert all(parts.values())
+    assert all(part for parts, _ in scenes_.fold_scenes(scenes, 2) for part in parts.values())
 
 
-def test_one_fold_is_the_split_and_too_many_are_refused():
+def test_too_many_folds_are_refused():
     scenes = [scene(name) for name in "abcdefgh"]
-    assert scenes_.fold_scenes(scenes, 1) == [scenes_.split_scenes(scenes)]
     with pytest.raises(ValueError, match=r"7 folds need videos of 9 places, and there are 8"):
         scenes_.fold_scenes(scenes, 7)
     assert len(scenes_.fold_scenes(scenes, 6)) == 6

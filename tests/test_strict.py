@@ -21,11 +21,11 @@ def on_both(run, by, monkeypatch):
     monkeypatch.setattr(backend, "_chosen", "numpy")
     expected = run()
     with in_use():
-        found = run()
-    assert found.keys() == expected.keys()
+        result = run()
+    assert result.keys() == expected.keys()
     for name, value in expected.items():
-        assert not isinstance(found[name], Strict) and found[name].dtype == value.dtype
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+        assert not isinstance(result[name], Strict) and result[name].dtype == value.dtype
+        np.testing.assert_allclose(result[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @BOTH
@@ -40,7 +40,7 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 
     def run():
         watched = draw(np.random.default_rng(1))
-        for steps in (5, 5):  # the second takes what the first has kept
+        for steps in (5, 5):  # the second reads the first's checkpoint
             params, history = train.fit(
                 lambda params, x, done: model.loss_and_gradients(params, x, config, done),
                 lambda rng: model.init_params(rng, shape),

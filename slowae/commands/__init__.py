@@ -1,4 +1,4 @@
-"""One module for each command of `python -m slowae`: add_arguments(parser) and run(args)."""
+"""A module for each command of `python -m slowae`: add_arguments(parser) and run(args)."""
 
 import argparse
 import math
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def called():
-    """How to call the program: as it was called, by the installed command or else by python -m."""
+    """How the program was called: as the installed command or else by python -m."""
     return "slowae" if Path(sys.argv[0]).stem == "slowae" else "python -m slowae"
 
 
@@ -26,7 +26,7 @@ def number(kind, least, most):
     return read
 
 
-# Every number of every command: its range, and what it is. Its default stands in a dataclass of what it sets.
+# Every number of every command: its range, and what it is. Its default stands in a dataclass.
 OPTIONS = {
     "fps": (float, 1e-3, 1e4, "frames a second that count as adjacent"),
     "tiles": (int, 1, 64, "N x N windows of 32 x 32 a frame; by default 4 if the video is short, else 1"),
@@ -51,20 +51,15 @@ OPTIONS = {
     "grid-steps": (int, 1, 10**9, "for each cell of alpha x beta"),
     "pairs": (int, 50, 10**8, "pairs of patches to extract"),
     "step": (int, 1, 18, "degrees between views"),
-    "held-out": (float, 1e-3, 0.99, "share of views kept from training"),
-    "patch": (int, 1, 90, "hold out squares of N x N views"),
-    "hidden": (int, 1, 10**5, "hidden units"),
     "margin": (float, 1e-6, 1e6, "m of Eq. 1, in units of z"),
-    "near": (int, 1, 10**6, "near pairs a step"),
-    "far": (int, 1, 10**4, "far pairs for each near one"),
     "seed": (int, 0, 2**63, "of every random choice"),
 }
 
 
 def add_options(parser, names, defaults=None):
-    """Add options by name, "fps steps"; "video" is a path. `args` has those that were given, and no others.
+    """Add options by name, "fps steps"; "video" is a path. The parsed arguments have only those that were given.
 
-    defaults: a dict or dataclass that --help shows; `said` puts what was given in its place.
+    defaults: a dict or dataclass that --help shows; `said` replaces in it what was given.
     """
     shown = defaults if isinstance(defaults, dict) else vars(defaults or argparse.Namespace())
     for name in names.split():
@@ -83,11 +78,11 @@ def given(args, names):
 
 
 def said(args, settings):
-    """A dataclass of settings -> the same with the options that were given in place of its own."""
+    """A dataclass of settings -> the same with the options that were given in their places."""
     return replace(settings, **given(args, vars(settings)))
 
 
 def say(*lines):
-    """Print, whatever has become of the stream: files are written first, and a lost message loses no work."""
+    """Print, even into a closed stream: files are written first, and a lost message loses no work."""
     with suppress(OSError):
         print(*lines, sep="\n", flush=True)

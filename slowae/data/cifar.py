@@ -1,10 +1,10 @@
 """CIFAR-10 in its authors' binary layout: six files of 10,000 records, one byte of label, 3072 of pixels.
 
-The pixels of a record are the red plane, then the green, then the blue, each 32 x 32 in rows. Nothing is unpickled.
+The pixels of a record are the red plane, then the green, then the blue, each 32 x 32 in rows.
 """
 
+import io
 import tarfile
-import tempfile
 
 import numpy as np
 
@@ -31,28 +31,21 @@ def read_batch(path):
 
 def fetch(folder):
     """Download the archive, verify it, and write its six files into `folder`, each whole or not at all."""
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
     sources.require_writable(folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        try:
-            archive = pooch.retrieve(URL, "md5:" + MD5, "cifar.tar.gz", temporary, progressbar=True)
-        except Exception as error:  # of the network, of the server, or a checksum that disagrees
-            remedy = f"try again, or unpack it to {folder}"
-            raise OSError(f"CIFAR-10 could not be downloaded from {URL} ({error}); {remedy}") from error
-        with tarfile.open(archive) as tar:
-            for name in BATCHES["train"] + BATCHES["test"]:
-                with files.replacing(folder / name) as file:
-                    file.write(tar.extractfile(f"{FOLDER}/{name}").read())
+    try:
+        archive = sources.download(URL, "md5:" + MD5, progressbar=True)
+    except Exception as error:  # of the network, of the server, or a checksum that disagrees
+        remedy = f"try again, or unpack it to {folder}"
+        raise OSError(f"CIFAR-10 could not be downloaded from {URL} ({error}); {remedy}") from error
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for name in BATCHES["train"] + BATCHES["test"]:
+            with files.replacing(folder / name) as file:
+                file.write(tar.extractfile(f"{FOLDER}/{name}").read())
 
 
 @processes.leader_first()
 def load(part):
-    """part "train" or "test" -> images (N, 32, 32, 3) uint8, labels (N,) int64, N = 50,000 or 10,000.
-
-    From `cifar-10-batches-bin` in SLOWAE_DATA or the cache folder; downloaded (162 MB) if a file is missing there.
-    """
+    """part "train" or "test" -> images (N, 32, 32, 3) uint8, labels (N,) int64; 162 MB are downloaded if need be."""
     folder = sources.data_dir() / FOLDER
     if not all((folder / name).exists() for name in BATCHES[part]):
         fetch(folder)

@@ -1,7 +1,7 @@
 """Full-resolution video -> pairs of 20 x 20 grey patches, from places and times that move (Section 4.1).
 
-A pair is one place in two adjacent native frames. Each frame is laid out in cells at a random offset; those that move
-and can be followed are kept, flat ones thinned, and at most PER_FRAME drawn, so that no frame rules the rest.
+A pair is one place in two adjacent native frames. Each frame is cut into cells at a random offset; of those that move
+and can be followed, fewer of flat ones, at most PER_FRAME are drawn.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from slowae.data.video import decode, read_each
 SIDE = 20  # pixels, the side of a patch
 MOVING = 2.0  # grey levels: a cell moves if its mean absolute change is at least this
 FOLLOWED = 0.8  # ... and can be followed if that is at most this share of its standard deviation (unrelated: 1.13)
-TEXTURED = 16.0  # grey levels: a cell of a lower standard deviation s is kept with probability s / TEXTURED
+TEXTURED = 16.0  # grey levels: a cell of a lower standard deviation s is drawn with probability s / TEXTURED
 PER_FRAME = 16  # pairs, at most, from one frame
 FAIR = 4  # times its even share of the pairs: the most that one video gives
 
@@ -47,7 +47,7 @@ def read_pairs(path, most, rng):
     waiting, thumbnails, before = [], [], None
 
     def thin_out():
-        """Each pair draws a number once, and the `most` lowest stay: all pairs of the film have the same chance."""
+        """Each pair draws a number once, and the `most` lowest stay, so that all pairs have the same chance."""
         nonlocal pairs, times, lots
         times = np.concatenate([times, *(np.full(len(new), time) for new, time in waiting)])
         pairs = np.concatenate([pairs, *(new for new, _ in waiting)])
@@ -56,7 +56,7 @@ def read_pairs(path, most, rng):
         pairs, times, lots = pairs[stay], times[stay], lots[stay]
         waiting.clear()
 
-    for frame, rate in decode(path, pixels="gray"):  # noqa: B007, the last rate is the video's
+    for frame, _, rate in decode(path, pixels="gray"):  # noqa: B007, the last rate is the video's
         size = " x ".join(map(str, frame.shape[::-1]))
         require(min(frame.shape) >= SIZE, f"{path} is {size} pixels, smaller than {SIZE} x {SIZE}; use a larger video")
         if before is not None and frame.shape == before.shape:
@@ -75,7 +75,7 @@ def read_pairs(path, most, rng):
 def load_pairs(paths, count, rng):
     """Videos -> about `count` pairs at most, as one Scene for each shot, whose frames are pairs (n, 2, SIDE, SIDE).
 
-    A video gives FAIR times its even share at most. Copies, and what cannot be used, are left out with a warning.
+    A video gives at most FAIR times its even share. Copies, and what cannot be used, are left out with a warning.
     """
     require(count >= len(paths), f"{count} pairs cannot be drawn from {len(paths)} videos; ask for more")
 

@@ -1,7 +1,7 @@
 """Figure 1a's data: a toy plane of a few solids, turned by yaw and by roll in small steps, and drawn with a z-buffer.
 
-No symmetry may fold the two angles together: so there is a fin above, a dark tip to the port wing only, light
-from one side, and a camera that looks down.
+No symmetry may let two pairs of angles look alike: hence the fin, the dark tip of one wing, light from one side, and a
+camera that looks down.
 """
 
 import zlib
@@ -120,7 +120,7 @@ def z_buffer(triangles):
 
 
 def render(yaw, roll):
-    """Angles in degrees, each (N,) -> views (N, 96, 96) uint8, black behind; parallel projection, flat shading.
+    """Angles in degrees, each (N,) -> views (N, 96, 96) uint8; parallel projection, flat shading, a black background.
 
     The plane rolls about its nose-tail axis, then yaws about the vertical. The camera looks along +y.
     """
@@ -131,16 +131,16 @@ def render(yaw, roll):
     views = np.empty((len(yaw), SIZE, SIZE), np.uint8)
     for view, one_yaw, one_roll in zip(views, bar(yaw, "rendering"), roll, strict=True):
         turn = _turn(PITCH, 0) @ _turn(one_yaw, 2) @ _turn(one_roll, 0)
-        facing = normals @ turn[1] < -1e-9  # the far side of a closed solid is always hidden
+        facing = normals @ turn[1] < -1e-9  # the far side of a closed solid is hidden
         shade = albedo * (AMBIENT + (1 - AMBIENT) * (normals @ (turn.T @ light)).clip(0))
         nearest = z_buffer(np.tensordot(turn, triangles[facing].T, 1).T)
-        samples = np.append(shade[facing], 0.0)[nearest]  # none is -1: the black at the end
+        samples = np.append(shade[facing], 0.0)[nearest]  # no triangle is -1: the black at the end
         view[:] = 255 * samples.reshape(SIZE, SAMPLES, SIZE, SAMPLES).mean(1).mean(2) + 0.5
     return views
 
 
 def load(step=1):
-    """The grid of yaw x roll every `step` degrees, rendered once and kept in data_dir().
+    """The grid of yaw x roll every `step` degrees, rendered once and cached in data_dir().
 
     -> views (N, 96, 96) uint8, yaw (N,), roll (N,) in degrees from the first; N = (90 / step)^2.
     """
@@ -155,24 +155,21 @@ def load(step=1):
 
 
 def neighbours(step=1):
-    """Views one step apart in time, in the sequences along yaw and those along roll -> indices (P, 2)."""
+    """Views one step apart, along yaw or along roll -> indices (P, 2)."""
     index = np.arange((SPAN // step) ** 2).reshape(SPAN // step, -1)
     along = (index[:-1], index[1:]), (index[:, :-1], index[:, 1:])
     return np.concatenate([np.stack(two, -1).reshape(-1, 2) for two in along])
 
 
-def split(rng, step, share, patch=1):
-    """Hold out a random `share` of the grid, in squares of `patch` x `patch` views.
+def split(rng, step, share):
+    """Hold out a random `share` of the views -> training (N,) bool, neighbours (P, 2) among those.
 
-    -> training (N,) bool, neighbours (P, 2) among those. ValueError if that leaves no pair, or nothing held out.
+    ValueError if that leaves no pair, or nothing held out.
     """
-    side = SPAN // step
-    require(patch >= 1 and side % patch == 0, f"patches of {patch} views do not divide the {side} views a side")
-    squares = (side // patch) ** 2
-    coarse = np.arange(squares) + 0.5 < share * squares
-    held_out = rng.permutation(coarse).reshape(side // patch, -1).repeat(patch, 0).repeat(patch, 1).ravel()
+    views = (SPAN // step) ** 2
+    held_out = rng.permutation(np.arange(views) + 0.5 < share * views)
     pairs = neighbours(step)
     pairs = pairs[~held_out[pairs].any(1)]
-    told = f"a share of {share} of {squares} squares of {patch} x {patch} views holds out none"
-    require(held_out.any() and len(pairs), f"{told}, or leaves no neighbours to train on: choose another")
+    possible = held_out.any() and len(pairs)
+    require(possible, f"a share of {share} of {views} views holds out none, or leaves no neighbours: choose another")
     return ~held_out, pairs

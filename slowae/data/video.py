@@ -24,7 +24,7 @@ SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}  # of the mach
 
 @contextmanager
 def _opened(path):
-    """The container and the stream of the film. ValueError for a fault of `path`, OSError for one of the machine."""
+    """The container and its stream of film. ValueError for a fault of `path`, OSError for one of the machine."""
     try:
         # With its protocol, any name is a file's: FFmpeg takes 10:30.mov for an address.
         with av.open(f"file:{path}", **ANY_TAGS) as container:
@@ -40,30 +40,32 @@ def _opened(path):
         raise ValueError(f"{path} cannot be read as video ({error.strerror}); {remedy}") from error
 
 
-def _turning(frame):
-    """A frame -> image -> the image turned and mirrored as the display matrix says: x' = a x + c y, y' = b x + d y."""
+def _display_matrix(frame):
+    """A frame -> a, b, c, d: it is to be shown with x' = a x + c y, y' = b x + d y, quarter turns and mirroring."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # there is side data of a kind that PyAV does not know
-        return lambda image: np.rot90(image, frame.rotation // 90)
-    if matrix is None:
-        return lambda image: image
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    down, across, swapped = (b, c, True) if abs(b) > abs(a) else (d, a, False)
-
-    def upright(image):
-        image = image.swapaxes(0, 1) if swapped else image
-        return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
-
-    return upright
+        turn = np.radians(frame.rotation)
+        return np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn)
+    return (1, 0, 0, 1) if matrix is None else np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]]
 
 
-def _timed_frames(path, height, width, pixels):
-    """Yield (frame, its time in seconds or None, native frames a second); see decode."""
+def _upright(image, a, b, c, d):
+    """The image turned and mirrored by its display matrix."""
+    if abs(b) > abs(a):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return image[:: int(np.sign(d)), :: int(np.sign(a))]
+
+
+def decode(path, height=None, width=None, pixels="rgb24"):
+    """Yield (frame uint8, its time in seconds or None, native frames a second), area-averaged to height x width.
+
+    Damaged packets are skipped with a warning. ValueError if most are, if `path` is no video, or its frames smaller.
+    """
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
-        packets, count, faults, upright = container.demux(stream), 0, 0, None
+        packets, count, faults = container.demux(stream), 0, 0
         while True:
             try:
                 if (packet := next(packets, None)) is None:  # also after an error of the container, which ends it
@@ -79,29 +81,20 @@ def _timed_frames(path, height, width, pixels):
                 fits = not height or (frame.height >= height and frame.width >= width)
                 sizes = f"{frame.width} x {frame.height} pixels, smaller than the {width} x {height} needed"
                 require(fits, f"{path} is {sizes}; use a larger video or fewer --tiles")
-                # The first frame tells: a frame that was asked for its side data stays in memory for a while.
-                upright = upright or _turning(frame)
+                if count == 0:  # a frame whose side data was read stays in memory for a while
+                    matrix = _display_matrix(frame)
                 image = frame.reformat(width, height, format=pixels, interpolation="AREA").to_ndarray()
-                yield upright(image), frame.time, rate
+                yield _upright(image, *matrix), frame.time, rate
                 count += 1
         require(faults <= count, f"{path} is damaged: {faults} packets cannot be decoded; remove it or convert it")
         if faults:
             warnings.warn(f"{path} is damaged: {faults} of its packets were skipped", stacklevel=3)
 
 
-def decode(path, height=None, width=None, pixels="rgb24"):
-    """Yield (frame uint8, native frames a second), area-averaged to height x width where given.
-
-    ValueError if `path` is no video, its frames are smaller, or most is damaged; less is skipped, with a warning.
-    """
-    for frame, _, rate in _timed_frames(path, height, width, pixels):
-        yield frame, rate
-
-
 def _held(times, new, rate, fps):
-    """Times (T,) in s, which frames are no repeats (T,) -> native frames that each of these is held, native rate.
+    """Times (T,) in s, which frames are no repeats (T,) -> for how many native frames each of these is shown, the rate.
 
-    All 1, unless the rate varies: then each is held until the next one comes, but for one step of `fps` at most.
+    1 each, unless the rate varies: then each is shown until the next one comes, but for one step of `fps` at most.
     """
     gaps = np.nan_to_num(np.diff(times), nan=1 / rate)  # unknown times are NaN
     inner = np.cumsum(gaps)[:-1] * rate  # the first and the last frame of a file are often early or late
@@ -117,10 +110,10 @@ def _held(times, new, rate, fps):
 def read_frames(path, tiles=1, fps=6.0):
     """A video -> frames (T, 32 tiles, 32 tiles, 3) uint8 without exact repeats, native frames a second.
 
-    A film of variable rate is brought to its usual one: frames are held, or left out, and steps of `fps` keep time.
+    A film of variable rate is brought to its median rate: frames are repeated, or left out.
     """
     frames, times, new, rate, side = [], [], [], 25.0, SIZE * tiles
-    for frame, time, rate in _timed_frames(path, side, side, "rgb24"):  # noqa: B007, the last rate is the video's
+    for frame, time, rate in decode(path, side, side):  # noqa: B007, the last rate is the video's
         new.append(not frames or not np.array_equal(frame, frames[-1]))
         times.append(time)
         if new[-1]:
@@ -140,26 +133,21 @@ def choose_tiles(paths):
                 seconds += container.duration / av.time_base if container.duration else np.inf
                 sides.append(min(stream.width, stream.height))
         except ValueError:
-            sides.append(SIZE)  # load_scenes will say so
+            sides.append(SIZE)  # load_scenes will name the file
     most = 4 if seconds < 120 else 2 if seconds < 3600 else 1
     return [max(1, min(most, side // SIZE)) for side in sides]
 
 
-def _names(paths):
-    """For each path the shortest end of it that no other path has: the file's name, or with folders before it."""
-    ends = [["/".join(path.parts[-n:]) for n in range(1, len(path.parts) + 1)] for path in paths]
-    count = Counter(end for some in ends for end in some)
-    return [next((end for end in some if count[end] == 1), some[-1]) for some in ends]
-
-
 def read_each(paths, read):
-    """[read(path, name) of each film], no name given twice. ValueError if nothing could be read.
+    """[read(path, name) of each film]; name: of the file, or the whole path where two files have one name.
 
-    A copy of another file, whatever its name, is left out with a warning, and so is what `read` refuses.
+    Copies of a file, and what `read` refuses, are left out with a warning. ValueError if nothing could be read.
     """
     paths = [Path(path) for path in paths]
+    count = Counter(path.name for path in paths)
     first, faults, results = {}, [], []
-    for path, name in zip(bar(paths, "decoding", unit="video"), _names(paths), strict=True):
+    for path in bar(paths, "decoding", unit="video"):
+        name = path.name if count[path.name] == 1 else path.as_posix()
         try:
             with _opened(path), open(path, "rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
@@ -176,11 +164,10 @@ def read_each(paths, read):
 
 
 def load_scenes(paths, fps=6.0, tiles=1):
-    """Every video of `paths` -> Scenes. What cannot be used is left out with a warning, if others remain.
+    """Every video of `paths` -> Scenes. tiles: windows a side of every film; None: as choose_tiles says.
 
-    tiles: windows a side of every film; None: as choose_tiles says.
+    What cannot be used is left out with a warning. ValueError if nothing remains.
     """
-    require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     chosen = dict(zip(map(Path, paths), [tiles] * len(paths) if tiles else choose_tiles(paths), strict=True))
 
     def read(path, name):

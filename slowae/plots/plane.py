@@ -1,7 +1,8 @@
 """Figure 1 and its companions: samples, the embedding coloured by each angle, and how it unrolls."""
 
+import io
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
@@ -48,23 +49,21 @@ class Unrolling(Figure):
 
     @styled()
     def __init__(self, snapshots, steps, angles):
-        super().__init__(figsize=(6, 3.9), dpi=72, layout="constrained")
-        self.snapshots, self.steps = snapshots - snapshots.mean(1, keepdims=True), steps
+        super().__init__(figsize=(6, 3.9), layout="constrained")
+        self.snapshots, self.steps, self.panels = snapshots - snapshots.mean(1, keepdims=True), steps, []
         reach = 1.05 * np.abs(self.snapshots).max()
-        self.panels = []
         for axes, angle, name in zip(self.subplots(1, 2), angles.T, ANGLES, strict=True):
             self.panels.append(_scatter(axes, self.snapshots[0], angle, 5))
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), adjustable="box")
             self.colorbar(self.panels[-1], ax=axes, label=f"{name} (degrees)", location="bottom")
 
     def savefig(self, file, **_):
-        canvas, frames = FigureCanvasAgg(self), []
+        frames = []
         for z, step in zip(self.snapshots, self.steps, strict=True):
             self.suptitle(f"step {step}: z from its mean", fontsize=10)
             for points in self.panels:
                 points.set_offsets(z)
-            canvas.draw()
-            self.set_layout_engine("none")  # the first frame's layout fits them all
-            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64))
-        durations = [120] * (len(frames) - 1) + [2000]  # milliseconds: it rests at the end
-        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+            picture = io.BytesIO()
+            super().savefig(picture, format="png", dpi=72)
+            frames.append(Image.open(picture).convert("RGB").quantize(64))
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=120, loop=0)
