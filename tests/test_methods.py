@@ -23,7 +23,6 @@ from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.data import Data
 from slowae.methods.run import Method, Run
 from slowae.methods.slow_autoencoder import FIRST, SECOND
-from slowae.methods.validation import validate
 from slowae.model import Config
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (220, 32, 32, 3), dtype=np.uint8)

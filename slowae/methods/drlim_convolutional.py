@@ -12,7 +12,6 @@ from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.drlim import draw_pairs, over_pairs
 from slowae.methods.slow_autoencoder import FIRST, SECOND
-from slowae.methods.whitened import fit_zca
 
 encode, describe = eq2.encode, eq2.describe
 
@@ -79,11 +78,10 @@ def loss_and_gradients(params, batch, config):
 
 def fit(data, config, run):
     """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
-    inputs, neighbours = fit_zca(data, None, run), data.pairs
-    x = eq2.layer_input(inputs, data.frames)
+    x = eq2.layer_input(data.inputs, data.frames)
 
     def draw(rng):
-        frames, *pairs = map(to_device, draw_pairs(rng, neighbours, config))
+        frames, *pairs = map(to_device, draw_pairs(rng, data.pairs, config))
         return x(frames), *pairs
 
     learned = run.train(
@@ -92,4 +90,4 @@ def fit(data, config, run):
         draw,
         rate=config.rate,
     )
-    return inputs | eq2.as_layers(learned, config.stages)
+    return data.inputs | eq2.as_layers(learned, config.stages)

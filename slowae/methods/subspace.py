@@ -14,7 +14,6 @@ from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, in_blocks, map_blocks
 from slowae.data import patches
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.whitened import fit_zca
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ def fit_filters(learn, data, config, run):
     x = patches.frame_patches(data.frames, data.pairs, data.whiten, config.patches, config.side, rng)
     W = learn(x, config.filters, config, run).astype(np.float32)
     W = W.reshape(config.side, config.side, data.frames.shape[3], config.filters)
-    return fit_zca(data, None, run) | {"pool": np.array([config.group, config.size]), "W": W}
+    return data.inputs | {"pool": np.array([config.group, config.size]), "W": W}
 
 
 fit = partial(fit_filters, learn)

@@ -10,8 +10,6 @@ from itertools import product
 
 import numpy as np
 
-from slowae.methods.whitened import fit_zca
-
 PHASES, SIZE, SIDE = 4, 2, 9
 # Red, green and blue of luminance and of the two opponent colours, unit vectors.
 LUMINANCE, RED_GREEN, BLUE_YELLOW = np.array([[1, 1, 1], [1, -1, 0], [-1, -1, 2]]) / np.sqrt([[3], [2], [6]])
@@ -43,4 +41,4 @@ def bank():
 def fit(data, config, run):
     """Nothing to learn: the whitening that all layers see their frames through, and the bank."""
     W, pool = bank(), np.array([PHASES, SIZE])
-    return fit_zca(data, None, run) | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}
+    return data.inputs | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}
