@@ -13,7 +13,6 @@ from slowae.methods import sfa, subspace, unitary
 
 GROUP, SHOWN = 4, 128  # filters in a group of all but the pairs, and in a picture
 OTHERS = {"sfa": "SFA", "subspace": "subspaces", "unitary": "unitary"}
-TITLES = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **OTHERS}
 
 
 class Bank(NamedTuple):
@@ -63,18 +62,18 @@ def learn_others(x, tested, run):
 
 
 def judge(bank, seed):
-    """-> what each unit looks like (measures.measure), and the bank's numbers for results.json."""
+    """The bank's numbers for results.json."""
     units, delta = measures.measure(bank.W.reshape(SIDE, SIDE, -1), bank.group), measures.delta(bank.z)
-    return units, {
+    return {
         "coherence": measures.coherence(units, np.random.default_rng(seed), bank.group),
         "area": float(units["area"].mean()),
-        "blobs": float(units["blob"].mean()),
         "delta": float(delta[np.isfinite(delta)].mean()),
     }
 
 
 def text(results):
     """{name: numbers of `judge`, and for Eq. 2 a "test" of model.statistics} -> a table with a column for each."""
+    titles = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **OTHERS}
     watched = {"slowness": "mean change / mean z", "reconstruction": "error / variance", "active": "active units",
                "dead": "dead units"}  # fmt: skip
     looks = [f"{quantity}, within / regrouped" for quantity in results["alpha0"]["coherence"]]
@@ -82,5 +81,5 @@ def text(results):
     for name, numbers in results.items():
         values = [spread["ratio"] for spread in numbers["coherence"].values()] + [numbers["area"], numbers["delta"]]
         values += [numbers.get("test", {}).get(key) for key in watched]
-        columns.append([TITLES[name], *map(table.number, values)])
+        columns.append([titles[name], *map(table.number, values)])
     return table.markdown(columns)

@@ -35,7 +35,6 @@ def test_a_known_gabor_is_recovered(frequency, orientation, phase, width, centre
     assert apart(found["orientation"][0], orientation, np.pi) < 1 / PADDED / frequency
     assert not found["blob"][0] and 0 <= found["orientation"][0] < np.pi
     np.testing.assert_allclose(found["area"][0], 4 * np.pi * width**2, rtol=0.1)
-    np.testing.assert_allclose(found["centre"][0], centre, atol=0.25)
     # A wave (f, orientation, phase) is also (f, orientation + pi, -phase); the half plane measured is fx >= 0.
     found = measure(gabors(np.array([frequency]), orientation, phase, width=3.0), group=1)
     assert apart(found["phase"][0], np.sign(np.cos(orientation) + 1e-9) * phase, 2 * np.pi) < 0.2
@@ -47,7 +46,6 @@ def test_areas_and_blobs():
     point[4, 13] = 1
     found = measure(point + 1e-3 * wave, group=1)
     assert found["area"][0] < 6
-    np.testing.assert_allclose(found["centre"][0], (4, 13), atol=0.6)
     blob, edge = gabors(np.array([0.0]), 0.0, 0.0, width=4.0), gabors(np.array([0.05]), 0.0, np.pi / 2)
     assert measure(np.concatenate([blob, edge], axis=2), group=1)["blob"].tolist() == [True, False]
 

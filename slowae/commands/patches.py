@@ -10,7 +10,6 @@ from slowae.backend import to_device
 from slowae.commands import add_options, said, say
 from slowae.data import film_patches, patches, scenes, sources, whitening
 from slowae.methods import Run
-from slowae.plots import paper as figures
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,7 @@ def run(args):
         learned = learn(x, watched, settings, run)
         banks = {name: patch_banks.of_eq2(learned[name], tested, config) for name, config in configs.items()}
         banks |= patch_banks.learn_others(x, tested, run)
-        units, results = {}, {}
-        for name, bank in banks.items():
-            units[name], results[name] = patch_banks.judge(bank, settings.seed)
+        results = {name: patch_banks.judge(bank, settings.seed) for name, bank in banks.items()}
         for name, config in configs.items():
             results[name]["test"] = model.statistics(to_device(learned[name]), tested, config)
         arrays = learned["alpha0"] | {f"{name}_sparse": value for name, value in learned["sparse"].items()}
@@ -68,8 +65,8 @@ def run(args):
         facts = {"runs": results, "area_ratio": ratio, "last": last, "data": data, "settings": asdict(settings)}
         files.write_json(out / "results.json", facts | environment.about(begun))
         say("", patch_banks.text(results), "", f"effective area, alpha > 0 over alpha = 0: {ratio:.2f}")
-        draw(out, banks, units, results, settings)
-    say(f"dictionaries, measures and pictures are in {out}; {time.perf_counter() - begun:.0f} s")
+        draw(out, banks, settings.alpha)
+    say(f"dictionaries, results.json and pictures are in {out}; {time.perf_counter() - begun:.0f} s")
 
 
 def load(paths, settings):
@@ -96,15 +93,11 @@ def learn(x, watched, settings, run):
     return learned
 
 
-def draw(out, banks, units, results, settings):
-    """Figure 2, the other banks, and what was measured."""
-    side, titles = film_patches.SIDE, patch_banks.TITLES
+def draw(out, banks, alpha):
+    """Figure 2, and the other banks: the slowest groups of each."""
+    side = film_patches.SIDE
     mosaics = {name: bank.W[:, : patch_banks.SHOWN].reshape(side, side, 1, -1) for name, bank in banks.items()}
-    without, sparse = "(a) without sparsity, alpha = 0", f"(b) with sparsity, alpha = {settings.alpha:g}"
+    without, sparse = "(a) without sparsity, alpha = 0", f"(b) with sparsity, alpha = {alpha:g}"
     plots.draw(out / "figure2.png", plots.filters, {without: mosaics["alpha0"], sparse: mosaics["sparse"]})
     others = {title: mosaics[name] for name, title in patch_banks.OTHERS.items()}
     plots.draw(out / "rivals.png", plots.filters, others)  # of a block of pairs, each row is one
-    looks = {titles[name]: look for name, look in units.items()}
-    coherences = {titles[name]: numbers["coherence"] for name, numbers in results.items()}
-    groups = {titles[name]: banks[name].group for name in units}
-    plots.draw(out / "measures.png", figures.measures, looks, coherences, side, groups)

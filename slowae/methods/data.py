@@ -40,7 +40,7 @@ class Data:
         return {"mean": self.whiten.mean, "matrix": self.whiten.matrix}
 
     def images(self):
-        """labelled; ValueError where there are none."""
+        """labelled; ValueError if there are none."""
         require(self.labelled is not None, "this row learns from labelled images, and none were given")
         return self.labelled
 
@@ -69,7 +69,7 @@ class Data:
         return files.checksum(held)
 
     def only(self, uses):
-        """What a row that uses these is handed: labels, or none; the film, or no more than its whitening's epsilon."""
+        """The part that a row with these `uses` is given; without film, of its whitening the epsilon."""
         labelled = self.labelled if "labels" in uses else None
         if "film" in uses:
             return replace(self, labelled=labelled)

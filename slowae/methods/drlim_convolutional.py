@@ -1,6 +1,6 @@
 """Eq. 1 on pooled convolutional codes: the encoder of one or two layers of Eq. 2, no decoder, all layers jointly.
 
-Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code.
+Nothing is reconstructed: only the far pairs, which must be a margin apart, forbid the constant code.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ encode, describe = eq2.encode, eq2.describe
 
 @dataclass(frozen=True)
 class Config:
-    """Each layer; Eq. 1's margin, in units of z, and form; a batch's near pairs, far ones for each; the rate."""
+    """Each layer; Eq. 1's margin, in units of z, and form; near pairs a step, far pairs for each; the rate."""
 
     stages: tuple = (FIRST,)
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
@@ -29,7 +29,7 @@ class Config:
 
 
 def init_params(rng, filters):
-    """Each layer's encoder as it begins in Eq. 2 -> W_1, b_1, ..., float32."""
+    """Each layer's encoder as Eq. 2 initialises it -> W_1, b_1, ..., float32."""
     params = {}
     for i, shape in enumerate(filters, 1):
         start = model.init_params(rng, shape)

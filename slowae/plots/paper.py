@@ -1,44 +1,9 @@
-"""Figures 4 and 7 of the paper, the map of alpha x beta, and measures of the units of Figure 2."""
+"""Figures 4 and 7 of the paper, and the map of alpha x beta."""
 
 import numpy as np
 from matplotlib.lines import Line2D
 
 from slowae.plots import COLOURS, Figure, frame_rows, styled
-
-
-@styled()
-def measures(units, coherences, side, groups=None):
-    """Of Figure 2's units: {run: measures.measure}, {run: measures.coherence} -> three panels.
-
-    side: of the patches, pixels. groups: {run: units in a group}; None is 4 for all.
-    """
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    width = 0.8 / len(coherences)
-    for i, (name, coherence) in enumerate(coherences.items()):
-        places = np.arange(len(coherence)) + width * (i - (len(coherences) - 1) / 2)
-        bars = left.bar(places, [row["ratio"] for row in coherence.values()], width, color=COLOURS[i], label=name)
-        left.bar_label(bars, fmt="%.2f", fontsize=8, rotation=90, padding=2)
-    left.axhline(1, color="black", linestyle=":", linewidth=1)
-    left.set_xticks(np.arange(len(coherence)), list(coherence))
-    left.set(ylabel="spread within groups /\nrandom regrouping", title="do pooled units belong together?")
-    left.margins(y=0.12)
-    for i, (name, look) in enumerate(units.items()):
-        group = (groups or {}).get(name, 4)
-        lines = {"histtype": "step", "linewidth": 1.6, "color": COLOURS[i], "density": True}
-        area = look["area"]
-        middle.hist(area, np.linspace(0, side**2, 33), label=f"{name}: mean {area.mean():.0f}", **lines)
-        phase = np.where(look["blob"], np.nan, look["phase"]).reshape(-1, group)
-        apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(group, 1)]
-        apart = np.abs((apart + 180) % 360 - 180)
-        right.hist(apart[np.isfinite(apart)], np.arange(0, 181, 10), label=name, **lines)
-    middle.set(xlabel=f"effective area, pixels (whole patch: {side**2})", title="how local is a unit?")
-    right.set(xlabel="phase between two units of a group, degrees", xticks=[0, 45, 90, 135, 180])
-    right.set_title("quadrature, not copies")
-    for axes in (middle, right):
-        axes.set_ylabel("density")
-        axes.legend(fontsize=8)
-    return figure
 
 
 @styled()
@@ -53,8 +18,8 @@ def scenes(rows, columns=12):
 
 @styled()
 def grid(results):
-    """{"alpha": values, "beta": values, title: (alphas, betas), another title: as much} -> a map of each; beside them
-    the second over the first, cell by cell."""
+    """{"alpha": values, "beta": values, two titles: (alphas, betas)} -> a map of each title, and the second's values
+    over the first's."""
     alphas, betas = results["alpha"], results["beta"]
     panels = {title: np.array(values) for title, values in results.items() if title not in ("alpha", "beta")}
     figure = Figure(figsize=(4.2 * (len(panels) + 1), 3.6), layout="constrained")
@@ -80,7 +45,7 @@ def grid(results):
 
 
 def _spread(heights, apart):
-    """heights (n,) -> as near to them, in their order, as lines of text can stand `apart` from one another (n,)."""
+    """heights (n,) -> the nearest heights in the same order that are `apart` from one another (n,)."""
     order = np.argsort(heights, kind="stable")
     steps = apart * np.arange(len(heights))
     wanted = heights[order] - steps
@@ -91,9 +56,9 @@ def _spread(heights, apart):
 
 @styled()
 def standings(rows, kinds, task):
-    """{title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> who stands where.
+    """Figure 7: {title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> a point each.
 
-    x: temporal MAP of `task`, y: class AUC; lines: 95 % intervals of the differences, where there are any.
+    x: temporal MAP of `task`, y: class AUC; lines: 95 % intervals of the differences, if there are any.
     """
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots()
