@@ -16,7 +16,6 @@ SMALL = {
     "layer1_step": partial(bench.eq_2_step, bench.shapes(FIRST)[0], (4, 32, 32, 3), FIRST),
     "layer2_step": partial(bench.eq_2_step, bench.shapes(FIRST, SECOND)[1], (4, 16, 16, 16), SECOND),
     "fully_connected_step": DENSE,
-    "eq_1_step": partial(bench.eq_1_step, near=8, pixels=30),
     "retrieval": partial(bench.nearest, queries=20, gallery=90, numbers=16),
 }
 
@@ -40,23 +39,16 @@ def test_the_others_agree(name):
     bench.require_agreement(contenders)
 
 
-@pytest.mark.parametrize(("name", "factor"), [("loss", 1.001), ("db_e", 2), ("dW_d", -1), ("dW_e", np.nan)])
+@pytest.mark.parametrize(("name", "factor"), [("loss", 1.001), ("dW_d", -1), ("dW_e", np.nan)])
 def test_what_is_wrong_is_named_and_nothing_is_timed(name, factor, monkeypatch, tmp_path, capsys):
     contenders, flops = DENSE(np.random.default_rng(0))
-    found = contenders[bench.OURS]()()
-    contenders["PyTorch: planted"] = lambda: lambda: found | {name: factor * found[name]}
+    ours = contenders[bench.OURS]()()
+    contenders["PyTorch: planted"] = lambda: lambda: ours | {name: factor * ours[name]}
     monkeypatch.setitem(bench.CASES, "fully_connected_step", lambda _: (contenders, flops))
     with pytest.raises(SystemExit, match="2"):
         bench.main(["--out", str(tmp_path)])
     assert f"{name} of PyTorch: planted is not ours" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_one_activation_on_the_other_side_of_its_kink_is_no_disagreement():
-    value = np.random.default_rng(0).standard_normal((9, 9, 3, 64))
-    other = value.copy()
-    other[:, :, 0, 5] *= 1.02
-    bench.require_agreement({bench.OURS: lambda: lambda: {"dW": value}, "other": lambda: lambda: {"dW": other}})
 
 
 @pytest.mark.parametrize("rivals", [False, True])

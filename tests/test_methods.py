@@ -112,38 +112,31 @@ def toy_fit(data, config, run):
     return run.train(lambda *_: (0.0, start), lambda _: start, lambda _: 0)
 
 
-def test_whatever_a_fit_is_handed_is_in_the_names_of_its_files(tmp_path, monkeypatch):
+def test_whatever_a_fit_is_given_is_in_the_names_of_its_files(tmp_path, monkeypatch):
     """Each change gives two other files, and each again none."""
     method = Method("toy", toy_fit, None, sfa.Config(), uses=("film", "labels", "layer1"))
     monkeypatch.setitem(METHODS, "toy", method)
-    data, whole = make_data(), Run(steps=1, batch=2, out=tmp_path)
+    data, run = make_data(), Run(steps=1, batch=2, out=tmp_path)
     scene, whiten = data.validation[0], data.whiten
-    of_run = [dict([change]) for change in dict(
-        steps=2, batch=3, rate=2e-4, optimizer="sgd", bias_rate=0.5, seed=1, configs={"toy": sfa.Config(axes=3)}
-    ).items()]  # fmt: skip
-    of_data = [
-        {"frames": data.frames[:, ::2]},
-        {"pairs": data.pairs[1:]},
-        *({"whiten": replace(whiten, **{name: 2 * getattr(whiten, name)})} for name in ("mean", "matrix", "epsilon")),
-        *({"labelled": images} for images in ((IMAGES[1:], LABELS[1:]), (IMAGES, LABELS[::-1]), None)),
-        *({"validation": scenes} for scenes in ([], data.validation[:1], [replace(scene, step=7)])),
-    ]
-    changes = [({}, {}), ({"configs": {"layer1": FIRST}}, {}), *((run, {}) for run in of_run)]
-    changes += [({}, parts) for parts in of_data]
-    for i, (run, parts) in enumerate(changes, 1):
+    runs = {"steps": 2, "batch": 3, "rate": 2e-4, "optimizer": "sgd", "bias_rate": 0.5, "seed": 1}
+    changes = [({}, {}), ({"configs": {"layer1": FIRST}}, {}), ({"configs": {"toy": sfa.Config(axes=3)}}, {})]
+    changes += [({name: value}, {}) for name, value in runs.items()]
+    changes += [({}, {"whiten": replace(whiten, **{n: 2 * getattr(whiten, n)})}) for n in ("mean", "matrix", "epsilon")]
+    changes += [({}, {"labelled": images}) for images in ((IMAGES[1:], LABELS[1:]), (IMAGES, LABELS[::-1]), None)]
+    changes += [({}, {"validation": scenes}) for scenes in ([], data.validation[:1], [replace(scene, step=7)])]
+    changes += [({}, {"frames": data.frames[:, ::2]}), ({}, {"pairs": data.pairs[1:]})]
+    for i, (other, parts) in enumerate(changes, 1):
         for _ in range(2):
-            replace(whole, **run, _fitted={}).fitted("toy", replace(data, **parts))
-        assert len(list(tmp_path.iterdir())) == 2 * i, (run, parts.keys())
-    whole.fitted("toy", data, sfa.Config(axes=4))
-    assert len(list(tmp_path.iterdir())) == 2 * i + 2
+            replace(run, **other, _fitted={}).fitted("toy", replace(data, **parts))
+        assert len(list(tmp_path.iterdir())) == 2 * i, (other, parts.keys())
 
 
-def test_a_row_is_handed_what_it_uses_and_its_files_depend_on_no_more(tmp_path, monkeypatch):
-    """The film's rows do not hear of labels, nor those of labels of the film; nor one of another's configuration."""
-    handed = []
+def test_a_row_is_given_what_it_uses_and_its_files_depend_on_no_more(tmp_path, monkeypatch):
+    """Rows of film are not given labels, nor rows of labels the film; and none another row's configuration."""
+    given = []
 
     def fit(data, config, run):
-        handed.append((len(data.frames), data.labelled is not None, sorted(run.configs)))
+        given.append((len(data.frames), data.labelled is not None, sorted(run.configs)))
         return run.cached(lambda: {"a": np.zeros(1)})
 
     run, data = Run(out=tmp_path, configs={"toy": 1, "layer1": FIRST, "sfa": sfa.Config()}), make_data()
@@ -151,20 +144,19 @@ def test_a_row_is_handed_what_it_uses_and_its_files_depend_on_no_more(tmp_path, 
         ("labels",): (0, True, ["toy"]),
         ("layer2",): (16, False, ["layer1", "toy"]),
         ("film", "supervised2"): (16, True, ["toy"]),
-        (): (0, False, ["toy"]),
         ("film",): (16, False, ["toy"]),
     }.items():
         monkeypatch.setitem(METHODS, "toy", Method("toy", fit, None, uses=uses))
         run.fitted("toy", data)
-        assert handed.pop() == expected, uses
+        assert given.pop() == expected, uses
     replace(run, configs={"toy": 1}, _fitted={}).fitted("toy", replace(data, labelled=None))
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 4
     monkeypatch.setitem(METHODS, "toy", Method("toy", lambda data, config, run: run.fitted("sfa", data), None))
     with pytest.raises(ValueError, match="toy uses sfa: say so in its row's `uses`"):
         Run().fitted("toy", data)
 
 
-def test_results_that_are_kept_have_names_and_no_resume_moves_aside(tmp_path):
+def test_cached_results_have_names_and_no_resume_moves_them_aside(tmp_path):
     run, numbers = Run(out=tmp_path), iter(range(9))
 
     def make():
@@ -172,11 +164,9 @@ def test_results_that_are_kept_have_names_and_no_resume_moves_aside(tmp_path):
 
     with pytest.raises(ValueError, match="cached results need names"):
         run.cached(make)
-    named = run.named("b", {"x": 1})
-    fresh = replace(run, resume=False).named("b", {"x": 1})
-    runs = named, named, named.named("b", 2), run.named("b", 2), fresh, named
-    assert [int(r.cached(make)["a"]) for r in runs] == [0, 0, 1, 2, 3, 3]
-    assert len(list(tmp_path.glob("b-*.npz"))) == 3 and len(list(tmp_path.glob("b-*.npz.old"))) == 1
+    named, fresh = (one.named("b", {"x": 1}) for one in (run, replace(run, resume=False)))
+    assert [int(one.cached(make)["a"]) for one in (named, named, run.named("b", 2), fresh, named)] == [0, 0, 1, 2, 2]
+    assert len(list(tmp_path.glob("b-*.npz"))) == 2 and len(list(tmp_path.glob("b-*.npz.old"))) == 1
 
 
 def test_methods_import_without_a_video_library():
@@ -191,15 +181,13 @@ def test_silent_units_are_those_that_no_frame_activates(trained):
 
 
 @pytest.mark.parametrize(
-    ("row", "shape"),
-    {"layer2": (4, 4, 3), "drlim2": (4, 4, 3), "subspace": (8, 8, 2), "unitary": (8, 8, 4), "supervised1": (16, 16, 4)}.items(),
-)  # fmt: skip
+    ("row", "shape"), [("layer2", (4, 4, 3)), ("drlim2", (4, 4, 3)), ("subspace", (8, 8, 2)), ("unitary", (8, 8, 4))]
+)
 def test_filters_and_pools_are_settings(row, shape):
     first, second = replace(FIRST, filters=8, side=3, group=2), replace(SECOND, filters=6, side=5, group=2)
     small = {"filters": 8, "side": 5, "size": 4, "patches": 50, "batch": 10}
     configs = {
         "layer1": first, "layer2": second, "drlim2": drlim_convolutional.Config((first, second)),
-        "supervised2": convnet.Config(1, 100, hidden=8, stages=(first, second)),
         "subspace": subspace.Config(**small), "unitary": unitary.Config(**small),
     }  # fmt: skip
     data = make_data()
@@ -218,7 +206,7 @@ def test_rows_of_eq_2_by_hand():
     z = to_host(model.encode(to_device(one), to_device(x), Config(group=4, size=2)))
     np.testing.assert_allclose(two["centre"], z.mean((0, 1, 2)), rtol=1e-5)
     assert two["scale"] == pytest.approx((z - z.mean((0, 1, 2))).std(), rel=1e-5)
-    for found, seen, frames, shape, by_hand in (
+    for result, seen, frames, shape, by_hand in (
         (two, (z - two["centre"]) / two["scale"], data.pairs, (5, 5, 16, 64), config),
         (run.fitted("acceleration", data), x, data.triplets, (9, 9, 3, 64), METHODS["acceleration"].config),
     ):
@@ -231,18 +219,18 @@ def test_rows_of_eq_2_by_hand():
             optim.adam(params, grads, moments, 1e-4, bias_rate=0.1)
             optim.project(params)
         for name, value in to_host(params).items():
-            np.testing.assert_allclose(found[name], value, atol=2e-6)
+            np.testing.assert_allclose(result[name], value, atol=2e-6)
 
 
 @pytest.mark.parametrize("row", ["random", "random2"])
-def test_what_a_layer_sees_is_kept_where_it_fits_and_else_made_again(row, monkeypatch):
+@pytest.mark.parametrize("most", [2**29, 0])
+def test_what_a_layer_sees_is_held_where_it_fits_and_else_made_again(row, most, monkeypatch):
     data, picks = make_data(), np.array([9, 2, 2])
     params = Run().fitted(row, data)
-    for kept in (2**29, 0):
-        monkeypatch.setattr(eq2, "LARGEST", kept)
-        x = to_host(eq2.layer_input(params, data.frames)(to_device(picks)))
-        expected = to_host(eq2.seen(eq2.on_device(params), to_device(data.frames[picks])))
-        np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(eq2, "LARGEST", most)
+    x = to_host(eq2.layer_input(params, data.frames)(to_device(picks)))
+    expected = to_host(eq2.seen(eq2.on_device(params), to_device(data.frames[picks])))
+    np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_random_rows_are_the_start_of_training_and_patches_are_of_the_frames():
@@ -250,9 +238,9 @@ def test_random_rows_are_the_start_of_training_and_patches_are_of_the_frames():
     start = model.init_params(np.random.default_rng(3), (9, 9, 3, 64))
     np.testing.assert_array_equal(run.fitted("random", data)["W_e"], start["W_e"])
     np.testing.assert_allclose(run.fitted("layer1", data)["W_e"], start["W_e"], atol=1e-6)
-    found = run.fitted("random_patches", data)
-    W = found["W_d"]
-    np.testing.assert_allclose(found["W_e"] / W, (start["W_e"] / start["W_d"]).mean(), rtol=1e-4)
+    result = run.fitted("random_patches", data)
+    W = result["W_d"]
+    np.testing.assert_allclose(result["W_e"] / W, (start["W_e"] / start["W_d"]).mean(), rtol=1e-4)
     patches = np.lib.stride_tricks.sliding_window_view(data.whiten(data.frames), (9, 9, 3), (1, 2, 3))[:, :, :, 0]
     norm = np.sqrt((patches.astype(float) ** 2).sum((3, 4, 5), keepdims=True))
     for k in (0, 17, 63):
@@ -419,12 +407,12 @@ def test_augmented_images_are_windows_of_the_mirrored_image_half_of_them_flipped
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (300, 6, 7, 3), dtype=np.uint8)
     result, seen = cifar.augment(images.copy(), rng, shift=2), np.zeros((2, 5, 5), int)
-    for image, found in zip(images, result, strict=True):
+    for image, window in zip(images, result, strict=True):
         mirrored = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
         hits = [
             (flip, top, left)
             for flip, top, left in np.ndindex(2, 5, 5)
-            if np.array_equal(mirrored[top : top + 6, left : left + 7][:, :: 1 - 2 * flip], found)
+            if np.array_equal(mirrored[top : top + 6, left : left + 7][:, :: 1 - 2 * flip], window)
         ]
         assert len(hits) == 1
         seen[hits[0]] += 1
