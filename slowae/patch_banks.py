@@ -34,17 +34,14 @@ def of_eq2(params, x, config):
     return slowest_first(params["W_d"], config.group, to_host(model.encode(to_device(params), x, config)))
 
 
-def learn_eq2(name, start, x, watched, config, run):
-    """Eq. 2 from the parameters `start`, on pairs x (2, P, D) -> params. watched (2N, D): pairs of other film."""
-    depends = {"config": config, "start": files.checksum(start)}
-    depends["data"] = files.checksum({"x": to_host(x), "watched": to_host(watched)})
+def learn_eq2(name, start, x, config, run):
+    """Eq. 2 from the parameters `start`, on pairs x (2, P, D) -> params."""
+    depends = {"config": config, "start": files.checksum(start), "x": files.checksum(to_host(x))}
     return run.named(name, depends).train(
         lambda params, batch, done: model.loss_and_gradients(params, batch, config),
         lambda rng: start,
         patches.batches(x, run.batch),
         project=partial(optim.project, kappa=config.kappa),
-        watch=lambda params: model.statistics(params, watched, config),
-        every=max(10, run.steps // 60),
     )
 
 

@@ -82,10 +82,7 @@ PLANTED["slowae.losses.drlim"] = [
 PLANTED["slowae.methods.drlim.loss_and_gradients"] = [
     (EQ_1, r"frames in several pairs.*grads\['W_1'\]"),
     ("return right(params, batch, siamese.Config(margin=4.0, squared=config.squared))", "margin = 3.*: loss: expected"),
-    (
-        "loss, grads = ANSWER; grads['W_1'] *= -1; return loss, grads",
-        r"all are -1 times.*; right: loss, grads\['b_1'\]",
-    ),
+    ("loss, grads = ANSWER; grads['W_1'] *= -1; return loss, grads", r"all are -1 times.*; right: loss"),
 ]
 PLANTED["slowae.layers.linear_forward"] = [
     ("return x @ W, (x, W)", r"a\[0, 0\]: expected"),

@@ -22,10 +22,10 @@ START = model.init_params(RNG, (SIDE**2, 16))
 X = RNG.standard_normal((2, 30, SIDE**2), dtype=np.float32)
 
 
-def learn(config=SPARSE, watched=X[:, :10], start=START, **settings):
-    """patch_banks.learn_eq2 on X -> params, history."""
+def learn(config=SPARSE, start=START, x=X, **settings):
+    """patch_banks.learn_eq2 -> params, history."""
     run = Run(**({"steps": 1, "batch": 8, "rate": 1e-5, "optimizer": "sgd", "bias_rate": 0.1} | settings))
-    params = patch_banks.learn_eq2("a", start, to_device(X), to_device(watched.reshape(-1, SIDE**2)), config, run)
+    params = patch_banks.learn_eq2("a", start, to_device(x), config, run)
     return params, run.histories["a"]
 
 
@@ -82,14 +82,13 @@ def test_biases_are_bounded_by_kappa_and_host_arrays_never_meet_the_devices():
         assert type(patch_banks.of_eq2(params, to_device(X[0]), SPARSE).z) is np.ndarray
 
 
-def test_whatever_a_history_depends_on_is_in_the_name_of_its_checkpoint(tmp_path):
-    """What is watched alone, too."""
+def test_whatever_a_training_depends_on_is_in_the_name_of_its_checkpoint(tmp_path):
     _, first = learn(out=tmp_path)
-    changes = {}, {"watched": -X[:, :10]}, {"config": DENSE}, {"start": START | {"b_e": START["b_e"] - 1}}
+    changes = {}, {"x": -X}, {"config": DENSE}, {"start": START | {"b_e": START["b_e"] - 1}}
     for files, change in enumerate(changes, 1):
         _, history = learn(out=tmp_path, **change)
         assert len(list(tmp_path.iterdir())) == files
-        assert (history[-1]["slowness"] == first[-1]["slowness"]) == (not change)
+        assert (history[-1]["loss"] == first[-1]["loss"]) == (not change)
 
 
 def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):

@@ -39,18 +39,22 @@ class Settings:
 
 
 def add_arguments(parser):
-    add_options(parser, "video seed pairs epsilon filters steps batch rate", Settings())
-    add_options(parser, "bias-rate alpha beta beta-sparse", Settings())
+    add_options(
+        parser, "video seed pairs epsilon filters steps batch rate bias-rate alpha beta beta-sparse", Settings()
+    )
 
 
 def run(args):
     settings, paths = said(args, Settings()), sources.find_videos(getattr(args, "video", None))
     configs, out, begun = settings.configs, args.out, time.perf_counter()
     with files.claim(out):
-        x, watched, tested, whiten, data = load(paths, settings)
+        x, tested, whiten, data = load(paths, settings)
         shared = {name: getattr(settings, name) for name in ("steps", "batch", "rate", "bias_rate", "seed")}
         run = Run(**shared, optimizer="sgd", out=out / "cache", resume=args.resume)
-        learned = learn(x, watched, settings, run)
+        start, learned = model.init_params(np.random.default_rng(settings.seed), (x.shape[2], settings.filters)), {}
+        for name, config in configs.items():
+            # Sparsity goes on from what slowness made: from a random start it silences units before groups are alike.
+            start = learned[name] = patch_banks.learn_eq2(name, start, x, config, run)
         banks = {name: patch_banks.of_eq2(learned[name], tested, config) for name, config in configs.items()}
         banks |= patch_banks.learn_others(x, tested, run)
         results = {name: patch_banks.judge(bank, settings.seed) for name, bank in banks.items()}
@@ -70,7 +74,7 @@ def run(args):
 
 
 def load(paths, settings):
-    """Videos -> pairs on the device, x (2, P, D), watched and tested (2N, D); the whitening of x; facts (JSON)."""
+    """Videos -> pairs on the device, x (2, P, D) and tested ones (2N, D); the whitening of x; facts (JSON)."""
     shots = film_patches.load_pairs(paths, settings.pairs, np.random.default_rng(settings.seed))
     parts, how = scenes.split_scenes(shots)
     sizes = {name: sum(len(scene.frames) for scene in part) for name, part in parts.items()}
@@ -78,19 +82,9 @@ def load(paths, settings):
     say(f"{how.videos} videos, pairs of patches, split by {how.by}: {counts}")
     grey = np.concatenate([scene.frames.reshape(-1, film_patches.SIDE**2) for scene in parts["train"]])
     whiten = whitening.fit_whitening(grey, settings.epsilon)
-    x, watched, tested = (to_device(patches.prepare(parts[part], whiten)) for part in ("train", "validation", "test"))
-    watched = watched[:, :: max(1, watched.shape[1] // 1000)]
+    x, tested = (to_device(patches.prepare(parts[part], whiten)) for part in ("train", "test"))
     facts = {"videos": sorted({scene.video for scene in shots}), "split": how._asdict(), "pairs": sizes}
-    return x, watched.reshape(-1, x.shape[2]), tested.reshape(-1, x.shape[2]), whiten, facts
-
-
-def learn(x, watched, settings, run):
-    """Both runs of Figure 2 -> {name: params}; their histories are in run.histories."""
-    start, learned = model.init_params(np.random.default_rng(settings.seed), (x.shape[2], settings.filters)), {}
-    for name, config in settings.configs.items():
-        # Sparsity goes on from what slowness made: from a random start it silences units before groups are alike.
-        start = learned[name] = patch_banks.learn_eq2(name, start, x, watched, config, run)
-    return learned
+    return x, tested.reshape(-1, x.shape[2]), whiten, facts
 
 
 def draw(out, banks, alpha):

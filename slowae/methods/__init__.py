@@ -1,7 +1,7 @@
 """Every way to turn a frame into a code that this project compares: one row each of METHODS, in the order of the table.
 
-A new row is a file beside this one with a `fit` and an `encode`, and a line below. Whatever a `fit` is handed, data,
-configurations and settings, is in the name of the files that keep what it learned. Cadieu and Olshausen (2012), who
+A new row is a file beside this one with a `fit` and an `encode`, and a line below. Whatever a `fit` is given, data,
+configurations and settings, is in the names of its cached files. Cadieu and Olshausen (2012), who
 learn what stays and what moves as amplitudes and phases, have no row.
 """
 

@@ -161,7 +161,7 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
 def training_curves(histories, panels=WATCHED):
     """{name: history of train.fit}, {key of its rows: label of an axis} -> a panel for each key, over the steps."""
     figure = Figure(figsize=(2.8 * len(panels), 2.9), layout="constrained")
-    for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+    for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for name, history in histories.items():
             axes.plot([row["step"] for row in history], [row[key] for row in history], label=name)
         axes.set(xlabel="step", title=key, ylabel=label, ylim=(0, None))
