@@ -78,7 +78,7 @@ def test_biases_are_bounded_by_kappa_and_host_arrays_never_meet_the_devices():
     with in_use():
         params, _ = learn(start=START | {"b_e": np.full(16, -9, np.float32)}, steps=3, rate=1e-3)
         assert type(params["W_d"]) is np.ndarray
-        assert (params["b_e"] >= -1.00001 * np.linalg.norm(params["W_e"], axis=0)).all()
+        assert (params["b_e"] >= -1.00001 * SPARSE.kappa * np.linalg.norm(params["W_e"], axis=0)).all()
         assert type(patch_banks.of_eq2(params, to_device(X[0]), SPARSE).z) is np.ndarray
 
 
