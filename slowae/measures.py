@@ -1,7 +1,7 @@
-"""What filters look like and how slow their codes are: do pooled filters belong together?
+"""What filters look like, whether pooled filters belong together, and how slow codes are.
 
-For Figure 2 a unit is taken as a wave under an envelope, read off its zero-padded spectrum: no fit can fail, and noise
-gets numbers too, which scatter within its group and so count against it.
+For Figure 2 a unit is a wave under an envelope, read off its zero-padded spectrum: unlike a fit this cannot fail, and
+the numbers of noise scatter within its group.
 """
 
 import numpy as np
@@ -17,15 +17,14 @@ def _peak(power):
 
 
 def measure(W, group=4):
-    """Units W (S, S, K), none of them zero, pooled in groups of `group` -> dict of arrays (K,); centre is (K, 2).
+    """Units W (S, S, K), none of them zero, pooled in groups of `group` -> dict of arrays (K,).
 
     frequency: of the spectrum's peak, cycles per pixel.
-    orientation: of its wave vector, radians in [0, pi), from the x axis towards larger y; period pi.
+    orientation: of its wave vector, radians in [0, pi), from the x axis towards larger y.
     blob: the peak lies below half a cycle per patch, where orientation and phase mean nothing.
-    phase: at the patch's centre, radians, of the wave that the whole group shares, the peak of its summed power.
+    phase: at the patch's centre, radians, of the wave at the peak of the group's summed power.
     area: (sum e)^2 / sum e^2 in pixels, e = squared modulus of the analytic signal (the spectrum's half plane about the
     peak): S^2 for a wave over the whole patch, 4 pi s^2 where e is a Gaussian of standard deviation s.
-    centre: the mean place (y, x) under e, pixels.
     """
     S, _, K = W.shape
     spectrum = np.fft.fft2(W.transpose(2, 0, 1).astype(np.float32), (PADDED, PADDED))
@@ -35,7 +34,6 @@ def measure(W, group=4):
     frequency = np.hypot(f[y], f[x])
     side = f[y][:, None, None] * f[:, None] + f[x][:, None, None] * f
     e = np.abs(np.fft.ifft2(spectrum * (1 + np.sign(side)).astype(np.float32))[:, :S, :S]) ** 2
-    total, places = e.sum((1, 2)), np.arange(S)
     shared_y, shared_x = (i.repeat(group) for i in _peak(power.reshape(-1, group, *power.shape[1:]).sum(1)))
     to_centre = np.exp(1j * np.pi * (f[shared_y] + f[shared_x]) * (S - 1))
     return {
@@ -43,16 +41,15 @@ def measure(W, group=4):
         "orientation": np.arctan2(f[y], f[x]) % np.pi,
         "blob": frequency < 0.5 / S,
         "phase": np.angle(spectrum[np.arange(K), shared_y, shared_x] * to_centre),
-        "area": total**2 / (e * e).sum((1, 2)),
-        "centre": np.stack([e.sum(2) @ places, e.sum(1) @ places], axis=1) / total[:, None],
+        "area": e.sum((1, 2)) ** 2 / (e * e).sum((1, 2)),
     }
 
 
 def circular_spread(angles, period, group=4):
     """Angular deviation of angles (K,) of `period` within each group, in their units, (K / group,).
 
-    sqrt(2 (1 - R)) period / 2 pi, R = |mean exp(2 pi i angle / period)|: the standard deviation where it is small. A
-    NaN is left out; a group of fewer than two angles is NaN.
+    sqrt(2 (1 - R)) period / 2 pi, R = |mean exp(2 pi i angle / period)|: the standard deviation where it is small.
+    Without NaN; a group of fewer than two angles is NaN.
     """
     phasors = np.exp(2j * np.pi * angles / period).reshape(-1, group)
     count = np.isfinite(phasors).sum(1)
@@ -63,9 +60,9 @@ def circular_spread(angles, period, group=4):
 def coherence(units, rng, group=4, draws=200):
     """What `measure` returns -> {quantity: {within, regrouped, ratio}}: the mean spread within groups.
 
-    regrouped: within random groups of the same units, mean of `draws`. ratio: 0 for copies, 1 where groups mean
-    nothing, above 1 where phases keep apart. quadrature: the spread of phases with period pi, which only a group that
-    holds both sines and cosines has. ValueError if no group holds two waves.
+    regrouped: within random groups of the same units, mean of `draws`. ratio: 0 for copies, 1 for random groups, above
+    1 where phases keep apart. quadrature: the spread of phases with period pi, which a group has if it holds both sines
+    and cosines. ValueError if no group holds two waves.
     """
     orientation, phase = (np.where(units["blob"], np.nan, units[name]) for name in ("orientation", "phase"))
     quantities = ("orientation", orientation, np.pi), ("phase", phase, 2 * np.pi), ("quadrature", phase, np.pi)
@@ -92,7 +89,7 @@ def filter_similarity(W):
 
 
 def group_similarity(W, group):
-    """Mean filter_similarity of filters pooled together, and of filters that are not (what regrouping would give)."""
+    """Mean filter_similarity of filters pooled together, and of filters that are not."""
     K = W.shape[-1]
     require(1 < group < K and K % group == 0, f"{K} filters do not divide into two groups or more of {group}, above 1")
     similarity, member = filter_similarity(W), np.arange(K) // group
@@ -108,21 +105,10 @@ def group_slowness(z):
 
 
 def delta(z):
-    """z (2N, K), all z_t, then all z_t' -> <(z_t - z_t')^2> / var z of each entry (K,); 2 where t tells nothing of t'.
+    """z (2N, K), all z_t, then all z_t' -> <(z_t - z_t')^2> / var z of each entry (K,); 2 if z_t' is independent.
 
-    Of Wiskott and Sejnowski (2002): no scale and no offset matters, so codes of any kind compare; inf if constant.
+    Of Wiskott and Sejnowski (2002): independent of scale and offset, so codes of any kind compare; inf if constant.
     """
     before, after = np.split(z, 2)
     change, variance = ((before - after) ** 2).mean(0), z.var(0)
     return np.divide(change, variance, out=np.full_like(change, np.inf), where=variance > 0)
-
-
-def curvature(z):
-    """z (3N, ...), all z_t-1, then all z_t, then all z_t+1 -> the angle between its two steps (N,), degrees.
-
-    0 where the code moves straight on, 120 on average where each frame's is independent; NaN where it stands still.
-    """
-    one, two = np.diff(z.reshape(3, len(z) // 3, -1), axis=0)
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    cosine = np.divide((one * two).sum(1), lengths, out=np.full_like(lengths, np.nan), where=lengths > 0)
-    return np.degrees(np.arccos(cosine.clip(-1, 1)))

@@ -77,16 +77,12 @@ PLANTED["slowae.methods.drlim.embed"] = [
 PLANTED["slowae.losses.drlim"] = [
     ("return right(z, z_other, near, margin + 1e-13, squared)", r"far, m = 5: dz\[0, 0\]: expected 0, found 0.6 "),
     ("return right(z, z_other, near, margin)", "squared: loss: expected"),
-    ("loss, dz, _ = ANSWER; return loss, dz, dz", "wrong: dz_other; right: loss, dz"),
     ("loss, dz, _ = ANSWER; d = abs(z - z_other); return loss, d / d * dz, -dz", "dz.*: expected 0, found nan"),
 ]
 PLANTED["slowae.methods.drlim.loss_and_gradients"] = [
     (EQ_1, r"frames in several pairs.*grads\['W_1'\]"),
     ("return right(params, batch, siamese.Config(margin=4.0, squared=config.squared))", "margin = 3.*: loss: expected"),
-    (
-        "loss, grads = ANSWER; grads['W_1'] *= -1; return loss, grads",
-        r"all are -1 times.*; right: loss, grads\['b_1'\]",
-    ),
+    ("loss, grads = ANSWER; grads['W_1'] *= -1; return loss, grads", r"all are -1 times.*; right: loss"),
 ]
 PLANTED["slowae.layers.linear_forward"] = [
     ("return x @ W, (x, W)", r"a\[0, 0\]: expected"),
@@ -106,7 +102,6 @@ PLANTED["slowae.losses.sparsity"] = [
 PLANTED["slowae.layers.l2_pool_forward"] = [
     ("z, cache = ANSWER; return np.sqrt(z * z + 1e-12), cache", "silent groups.*expected 0, found 1e-06"),
     ("return right(h, group)", "group = 4, size = 2: z: expected shape"),
-    ("return right(h, 4, size)", "group = 3, size = 1"),
     ("z, (h, _, *pool) = ANSWER; return z, (h * h, z, *pool)", "cache, what l2_pool_backward makes of it"),
 ]
 PLANTED["slowae.layers.l2_pool_backward"] = [
@@ -125,7 +120,6 @@ PLANTED["slowae.measures.circular_spread"] = [
 ]
 PLANTED["slowae.conv.im2col"] = [
     ("return right(x, 3)", "F = 1: cols: expected shape"),
-    ("return ANSWER[:, ::-1]", r"by hand, F = 3: cols\[0, 0\]: expected 0, found 4"),
     ("return right(x.swapaxes(1, 2), F)", r"by hand, F = 3: cols\[0, 5\]: expected 2, found 3"),
     ("return ANSWER.astype(float)", "float32: cols: expected dtype float32, found float64"),
 ]
@@ -135,7 +129,6 @@ PLANTED["slowae.conv.col2im"] = [
     (but(COL2IM, ", cols.dtype", ""), "float32: x: expected dtype float32, found float64"),
 ]
 PLANTED["slowae.conv.conv_backward"] = [
-    ("dx, dW, db = ANSWER; return dx, dW, db / len(da)", "db is wrong.* wrong: db; right: dx, dW"),
     ("dx, dW, db = ANSWER; return dx, dW[::-1, ::-1], db", "F = 3: dW is wrong.* wrong: dW; right: dx, db"),
     ("x, W, cols = cache; return right(da, (x, W[::-1, ::-1], cols))", "F = 3: dx is wrong"),
     ("x, W, _ = cache; return (da @ W.reshape(-1, W.shape[-1]).T, *ANSWER[1:])", "F = 3: dx: expected shape"),
@@ -168,11 +161,6 @@ PLANTED["slowae.model.loss_and_gradients"] = [
         "rise = 0.25, done = 0.6: loss: expected",
     ),
     ("return right(params, x, replace(config, size=2), done)", "pools of four maps at one place: loss"),
-    ("return right(params, x, config)", "rise = 0.25, done = 0: loss: expected"),
-    (
-        "loss, grads = ANSWER; grads['W_d'] *= 2; return loss, grads",
-        r"all are 2 times that\); wrong: grads\['W_d'\]; right: loss, grads\['W_e'\], grads\['b_e'\]",
-    ),
     ("return ANSWER[0], right(params, x, replace(config, alpha=0.0), done)[1]", r"0.5, beta = 0: .*; right: .*W_d"),
 ]
 PLANTED["slowae.methods.slow_autoencoder.silent"] = [
@@ -188,7 +176,6 @@ PLANTED["slowae.methods.slow_autoencoder.moments"] = [
 PLANTED["slowae.retrieval.neighbours"] = [
     ("return right(queries, gallery, k=k)", "some excluded: indices"),
     ("return right(queries, gallery, k=k, exclude=exclude)[:, ::-1]", "indices"),
-    ("return right(queries, gallery, k=5, exclude=exclude)", "expected shape .9, 29., found shape .9, 5."),
     (NEIGHBOURS, "cosines apart: indices"),
 ]
 PLANTED["slowae.scores.area"] = [
@@ -239,10 +226,6 @@ PLANTED["slowae.optim.sgd"] = [
 ]
 PLANTED["slowae.optim.adam"] = [
     ("ANSWER; params.update({name: value.copy() for name, value in params.items()})", "is another array now"),
-    (
-        "moments['steps'] += 9; ANSWER; moments['steps'] -= 9",
-        r"wrong: params\['W_e'\], params\['b_e'\]; right: moments",
-    ),
     ("right(params, grads, moments, rate, momentum, 1.0, decay, epsilon)", r"wrong: params\['b_e'\]; right: .*W_e"),
     ("right(params, grads, moments, rate, momentum, bias_rate, decay)", r"wrong: params\['W_e'\]"),
 ]
@@ -264,7 +247,6 @@ PLANTED["slowae.methods.subspace.loss_and_gradients"] = [
 PLANTED["slowae.methods.unitary.project"] = [
     ("P, s, Q = np.linalg.svd(params['U']); params['U'] = P @ Q", r"params\['U'\] is another array now"),
     ("P, s, Q = np.linalg.svd(params['U']); U = P @ Q", "params as before; v.* writes into an array"),
-    ("params['U'] /= np.linalg.norm(params['U'], axis=0)", r"params\['U'\]\["),
     ("params['U'][...] = np.linalg.qr(params['U'])[0]", r"params\['U'\]\["),
 ]
 PLANTED["slowae.methods.drlim_convolutional.backward"] = [

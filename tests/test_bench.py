@@ -16,7 +16,6 @@ SMALL = {
     "layer1_step": partial(bench.eq_2_step, bench.shapes(FIRST)[0], (4, 32, 32, 3), FIRST),
     "layer2_step": partial(bench.eq_2_step, bench.shapes(FIRST, SECOND)[1], (4, 16, 16, 16), SECOND),
     "fully_connected_step": DENSE,
-    "eq_1_step": partial(bench.eq_1_step, near=8, pixels=30),
     "retrieval": partial(bench.nearest, queries=20, gallery=90, numbers=16),
 }
 
@@ -40,11 +39,11 @@ def test_the_others_agree(name):
     bench.require_agreement(contenders)
 
 
-@pytest.mark.parametrize(("name", "factor"), [("loss", 1.001), ("db_e", 2), ("dW_d", -1), ("dW_e", np.nan)])
+@pytest.mark.parametrize(("name", "factor"), [("loss", 1.001), ("dW_d", -1), ("dW_e", np.nan)])
 def test_what_is_wrong_is_named_and_nothing_is_timed(name, factor, monkeypatch, tmp_path, capsys):
     contenders, flops = DENSE(np.random.default_rng(0))
-    found = contenders[bench.OURS]()()
-    contenders["PyTorch: planted"] = lambda: lambda: found | {name: factor * found[name]}
+    ours = contenders[bench.OURS]()()
+    contenders["PyTorch: planted"] = lambda: lambda: ours | {name: factor * ours[name]}
     monkeypatch.setitem(bench.CASES, "fully_connected_step", lambda _: (contenders, flops))
     with pytest.raises(SystemExit, match="2"):
         bench.main(["--out", str(tmp_path)])
@@ -52,17 +51,9 @@ def test_what_is_wrong_is_named_and_nothing_is_timed(name, factor, monkeypatch, 
     assert not list(tmp_path.iterdir())
 
 
-def test_one_activation_on_the_other_side_of_its_kink_is_no_disagreement():
-    value = np.random.default_rng(0).standard_normal((9, 9, 3, 64))
-    other = value.copy()
-    other[:, :, 0, 5] *= 1.02
-    bench.require_agreement({bench.OURS: lambda: lambda: {"dW": value}, "other": lambda: lambda: {"dW": other}})
-
-
-@pytest.mark.parametrize("rivals", [False, True])
-def test_what_is_written(rivals, monkeypatch, tmp_path):
+def test_what_is_written(monkeypatch, tmp_path):
     ours = DENSE(np.random.default_rng(0))[0][bench.OURS]
-    contenders = {bench.OURS: ours} | ({"faiss: a": ours, "faiss: b": ours} if rivals else {})
+    contenders = {bench.OURS: ours, "faiss: a": ours, "faiss: b": ours}
     monkeypatch.setitem(bench.CASES, "fully_connected_step", lambda _: (contenders, 1e6))
     bench.main(["--repeats", "3", "--out", str(tmp_path)])
     report = json.loads((tmp_path / "bench.json").read_text())
@@ -70,5 +61,4 @@ def test_what_is_written(rivals, monkeypatch, tmp_path):
     assert all(row["fastest"] <= row["median"] <= row["slowest"] for row in seconds.values())
     medians = [row["median"] for row in seconds.values()]
     assert report["share_of_sgemm"]["fully_connected_step"] == pytest.approx(1e-3 / medians[0] / 50)
-    ratios = {"fully_connected_step": medians[0] / min(medians[1:])} if rivals else {}
-    assert report["ratio_to_fastest_rival"] == ratios
+    assert report["ratio_to_fastest_rival"] == {"fully_connected_step": medians[0] / min(medians[1:])}

@@ -1,4 +1,4 @@
-"""The joint loss by hand and by differences; which labels count; film helps where labels are few."""
+"""The joint loss by hand and by differences; which labels and films count."""
 
 from dataclasses import replace
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from strategies import seeds
-from test_methods import IMAGES, LABELS, SMALL, make_data, small
+from test_methods import IMAGES, LABELS, make_data, small
 from tiny import cheap  # noqa: F401
 
-from slowae import train
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients
 from slowae.methods import METHODS, Run, coherent, convnet
@@ -61,53 +60,18 @@ def test_gradients_of_the_joint_loss(seed):
     check_gradients(forward, lambda d, g: tuple(d * g[n] for n in params), params, rng, rtol=1e-5, step=1e-6)
 
 
-def test_film_helps_where_labels_are_few():
-    """Gratings of three directions, two of each labelled: film drifts, and tells that their phase means nothing."""
-    y, x = np.mgrid[:8, :8]
-
-    def gratings(rng, labels, phase):
-        along = np.choose(labels[:, None, None], [1.5 * y, 1.5 * x, 1.1 * (x + y)])
-        waves = np.sin(along + phase[:, None, None])[..., None]
-        return to_device((waves + 0.6 * rng.standard_normal((len(labels), 8, 8, 2))).astype(np.float32))
-
-    def learn(weight, seed):
-        rng, told, asked = np.random.default_rng(seed), np.arange(6) % 3, np.arange(300) % 3
-        images = gratings(rng, told, rng.uniform(0, 2 * np.pi, 6))
-        unseen = gratings(rng, asked, rng.uniform(0, 2 * np.pi, 300))
-
-        def draw(rng):
-            t, kind, phase = np.arange(8), rng.integers(3, size=8), rng.uniform(0, 2 * np.pi, 8)
-            x = gratings(rng, np.tile(kind, 2), np.concatenate([phase, phase + rng.uniform(-2, 2, 8)]))
-            other = np.roll(t, 1)
-            near = np.concatenate([t == t, kind == kind[other]])
-            film = [(x, *map(to_device, (np.tile(t, 2), np.concatenate([t, other]) + 8, near)))]
-            return images, to_device(told), film
-
-        config = replace(JOINT, weight=weight)
-        params, _ = train.fit(
-            lambda params, batch, done: coherent.loss_and_gradients(params, batch, config),
-            lambda rng: convnet.init_params(rng, **SMALL | {"hidden": 8}),
-            draw,
-            train.Descent(100, 0.01, "adam", seed=seed),
-        )
-        return convnet.accuracy(convnet.fold(to_device(params), unseen), unseen, to_device(asked))
-
-    for seed in range(2):
-        assert learn(0.0, seed) < 0.9 and learn(1.0, seed) > 0.95
-
-
 def few(labels=LABELS[:50]):
     """50 labelled images, and film."""
     return replace(make_data(), labelled=(IMAGES[:50], labels))
 
 
-def test_only_the_told_labels_count_and_the_film_only_with_a_weight(cheap):  # noqa: F811
+def test_only_the_drawn_labels_count_and_the_film_only_with_a_weight(cheap):  # noqa: F811
     film = replace(few(), frames=255 - few().frames)
     config = Config(epochs=1, batch=10, hidden=8, labels=10, weight=0.5, near=2, blocks=1)
-    told = np.random.default_rng(1).permutation(49)[:10]
+    drawn = np.random.default_rng(1).permutation(49)[:10]
     others = (LABELS[:50] + 1) % 10
     relabelled = others.copy()
-    relabelled[told] = LABELS[told]
+    relabelled[drawn] = LABELS[drawn]
 
     def fitted(data, **changes):
         return METHODS["coherent"].fit(data, replace(config, **changes), Run(seed=1, name="coherent"))["W_3"]

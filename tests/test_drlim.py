@@ -1,4 +1,4 @@
-"""Eq. 1, its network, its pairs, and what training may know; the plane unrolls, and its command can be repeated."""
+"""Eq. 1's network and pairs (the loss: test_losses, too); the plane unrolls, and its command can be repeated."""
 
 import json
 import math
@@ -7,10 +7,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from hypothesis import assume, given
-from hypothesis import strategies as st
 from PIL import Image
 from strategies import seeds
-from strict import Strict, in_use
+from strict import in_use
 
 from slowae import backend, plane_measures, plots
 from slowae.__main__ import main
@@ -25,21 +24,6 @@ CHAIN = np.column_stack([np.arange(29), np.arange(1, 30)])  # 30 views in one se
 forms = pytest.mark.parametrize("squared", [False, True])
 
 
-def pairs_off_kinks(shape, seed):
-    """-> z, z_other (N, D), near (N,), with every |dz| at least .1 from 0 and from the margin, 1.5."""
-    rng = np.random.default_rng(seed)
-    z, direction = rng.standard_normal((2, *shape))
-    distance = rng.uniform(0.1, 1.4, shape[0]) + rng.integers(2, size=shape[0]) * 1.5
-    direction *= (distance / np.linalg.norm(direction, axis=1))[:, None]
-    return z, z + direction, rng.integers(2, size=shape[0]).astype(bool)
-
-
-def on_device(z, z_other, near, margin, squared=False):
-    """drlim on the chosen backend -> the loss, and its gradients on the host."""
-    loss, *grads = drlim(*(to_device(a) for a in (z, z_other, near)), margin, squared)
-    return float(loss), to_host(grads[0]), to_host(grads[1])
-
-
 def by_loop(z, z_other, near, margin, squared):
     distances = map(math.dist, z, z_other)
     terms = [d if n else max(0.0, margin - d) for d, n in zip(distances, near, strict=True)]
@@ -47,37 +31,13 @@ def by_loop(z, z_other, near, margin, squared):
 
 
 @forms
-@given(st.tuples(st.integers(1, 6), st.integers(1, 4)), seeds)
-def test_the_loss_equals_the_loop_and_its_gradients_the_differences(squared, shape, seed):
-    z, z_other, near = pairs_off_kinks(shape, seed)
-
-    def forward(z, z_other):
-        loss, *grads = on_device(z, z_other, near, 1.5, squared)
-        return loss, grads
-
-    assert forward(z, z_other)[0] == pytest.approx(by_loop(z, z_other, near, 1.5, squared), rel=1e-12)
-    backward = lambda dout, grads: tuple(dout * g for g in grads)  # noqa: E731
-    check_gradients(forward, backward, {"z": z, "z_other": z_other}, np.random.default_rng(seed))
-
-
-@forms
 @pytest.mark.parametrize("distance", [0, 5.0, 5.1, 1e6])
 def test_at_the_kinks_and_beyond_the_margin_nothing_moves(squared, distance):
     z, near = np.zeros((2, 2)), np.array([distance == 0, False])
     z_other = z + distance / 5 * np.array([3.0, 4.0])
-    loss, dz, dz_other = on_device(z, z_other, near, 5.0, squared)
-    assert loss == ((12.5 if squared else 5.0) / 2 if distance == 0 else 0)  # the far pair that coincides pays
+    loss, dz, dz_other = drlim(*map(to_device, (z, z_other, near)), 5.0, squared)
+    assert float(loss) == ((12.5 if squared else 5.0) / 2 if distance == 0 else 0)  # the far pair that coincides pays
     assert not dz.any() and not dz_other.any()
-
-
-@forms
-def test_float32_stays_on_its_device_and_arguments_are_left_alone(squared):
-    z, z_other, near = (a.astype(np.float32) if a.dtype == float else a for a in pairs_off_kinks((4, 2), 0))
-    there = tuple(map(Strict.of, (z, z_other, near)))
-    loss, dz, dz_other = drlim(*there, 1.5, squared)
-    assert type(dz) is Strict and dz.dtype == dz_other.dtype == np.float32 and float(loss) > 0
-    for value, kept in zip(there, (z, z_other, near), strict=True):
-        np.testing.assert_array_equal(value.get(), kept)
 
 
 @forms
@@ -125,8 +85,8 @@ def test_training_never_looks_at_held_out_views_nor_leaves_the_device():
     plain, _ = train_embedding(to_device(x), *work)
     x[20:] = np.nan
     with in_use():
-        found, _ = train_embedding(to_device(x), *work)
-    for name, value in found.items():
+        result, _ = train_embedding(to_device(x), *work)
+    for name, value in result.items():
         assert type(value) is np.ndarray
         np.testing.assert_allclose(value, plain[name], rtol=1e-5, atol=1e-7)
 
@@ -176,11 +136,6 @@ def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, mo
     assert {path.name for path in tmp_path.iterdir()} == pictures | {"embedding.npz", "results.json", "cache", ".lock"}
     with Image.open(tmp_path / "unrolling.gif") as film:
         assert film.n_frames == 4  # the start, and each step
-        frames = []
-        for place in (0, 3):
-            film.seek(place)
-            frames.append(np.array(film.convert("RGB"))[40:].astype(int))  # without the title
-        assert (np.abs(frames[0] - frames[1]).max(2) > 60).sum() > 36  # points moved; palettes differ by less
     first, results = written()
     assert {n: v.shape for n, v in first.items()} == dict(z_start=(36, 2), z_end=(36, 2), yaw=(36,), roll=(36,))
     training, _ = plane.split(np.random.default_rng(0), 15, 0.2)

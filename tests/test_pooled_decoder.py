@@ -73,9 +73,9 @@ def reconstructed():
 
 def test_ceiling_floor_and_a_projection_by_hand(reconstructed):
     """A projection encodes what was decoded and restores the pool."""
-    params, h, z, found = reconstructed
+    params, h, z, reconstruct = reconstructed
     W_e, b_e, W_d = (to_host(params[name]) for name in ("W_e", "b_e", "W_d"))
-    shares = conv.conv_forward(found()["floor"], W_e, b_e)[0].clip(0)
+    shares = conv.conv_forward(reconstruct()["floor"], W_e, b_e)[0].clip(0)
     norm = np.sqrt((members(shares, 2, 2) ** 2).sum(-1))
     gain = np.divide(z, norm, out=np.zeros_like(z), where=norm > 0)
 
@@ -87,19 +87,19 @@ def test_ceiling_floor_and_a_projection_by_hand(reconstructed):
         ("floor", everywhere(z) / np.sqrt(8)),
         ("projections", everywhere(gain) * shares),
     ):
-        np.testing.assert_allclose(found(steps=1)[name], conv.decode_forward(code, W_d)[0], atol=1e-9)
-    np.testing.assert_allclose(found(steps=0)["projections"], found()["floor"])
+        np.testing.assert_allclose(reconstruct(steps=1)[name], conv.decode_forward(code, W_d)[0], atol=1e-9)
+    np.testing.assert_allclose(reconstruct(steps=0)["projections"], reconstruct()["floor"])
 
 
 def test_where_nothing_is_learned_the_decoder_is_the_floor_and_contrast_only_scales_it(reconstructed):
-    params, _, z, found = reconstructed
-    assert np.abs(found()["learned"] - found()["floor"]).max() > 0.1
+    params, _, z, reconstruct = reconstructed
+    assert np.abs(reconstruct()["learned"] - reconstruct()["floor"]).max() > 0.1
     none, one, three = (to_host(pooled_decoder.decode(params, scale * to_device(z))) for scale in (0.0, 1.0, 3.0))
     np.testing.assert_allclose(three, 3 * one)
     np.testing.assert_allclose(none, 0)
     start = to_device(pooled_decoder.init_params(pooled_decoder.Config(filter=3), POOL, 4))
     params |= {name: value.astype(float) for name, value in start.items()}
-    np.testing.assert_allclose(found()["learned"], found()["floor"])
+    np.testing.assert_allclose(reconstruct()["learned"], reconstruct()["floor"])
 
 
 def test_rows_upon_both_layers():

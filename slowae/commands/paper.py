@@ -11,7 +11,6 @@ from slowae.checks import require
 from slowae.commands import add_options, called, compare, say
 from slowae.data import sources
 from slowae.methods import METHODS
-from slowae.methods.validation import validate
 from slowae.plots import paper as figures
 
 SETTINGS = compare.Settings(
@@ -53,7 +52,7 @@ def grid(fold, settings, steps):
     layer1 = run.configs.get("layer1", METHODS["layer1"].config)
     for (i, alpha), (j, beta) in product(enumerate(ALPHAS), enumerate(BETAS)):
         params = run.fitted("layer1", fold.data, replace(layer1, alpha=alpha, beta=beta))
-        measured = validate(partial(METHODS["layer1"].encode, params), fold.data)
+        measured = fold.data.validate(partial(METHODS["layer1"].encode, params))
         for measure, title in titles.items():
             maps[title][i, j] = measured[measure]
     return {"alpha": ALPHAS, "beta": BETAS} | {title: values.tolist() for title, values in maps.items()}

@@ -1,14 +1,14 @@
 """Every way to turn a frame into a code that this project compares: one row each of METHODS, in the order of the table.
 
-A new row is a file beside this one with a `fit` and an `encode`, and a line below. Whatever a `fit` is handed, data,
-configurations and settings, is in the name of the files that keep what it learned. Cadieu and Olshausen (2012), who
+A new row is a file beside this one with a `fit` and an `encode`, and a line below. Whatever a `fit` is given, data,
+configurations and settings, is in the names of its cached files. Cadieu and Olshausen (2012), who
 learn what stays and what moves as amplitudes and phases, have no row.
 """
 
 from dataclasses import replace
 from functools import partial
 
-from slowae.methods import coherent, controls, convnet, pooled_decoder, sfa, subspace, unitary, wavelets, whitened
+from slowae.methods import coherent, controls, convnet, pooled_decoder, sfa, subspace, unitary, wavelets
 from slowae.methods import drlim_convolutional as siamese
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.data import Data  # noqa: F401
@@ -33,13 +33,13 @@ def _network(title, fit, config, uses=("zca_own",), accuracy=convnet.image_accur
     return Method(title, fit, eq2.encode, config, "with labels", eq2.describe, uses, accuracy)
 
 
-tuned, class_auc = (controls.fit_zca_tuned, controls.tuned), controls.Tuning("class_auc")
+tuned, class_auc = (controls.fit_zca_tuned, controls.zca), controls.Tuning("class_auc")
 decoder2 = pooled_decoder.Config(below="layer2", filter=3)
 METHODS = {
     "pixels": Method("pixels", controls.nothing, controls.pixels),
     "pixels_centred": Method("pixels, mean removed", controls.nothing, controls.pixels_centred),
-    "zca": Method("ZCA pixels", whitened.fit_zca, whitened.whitened),
-    "zca_own": Method("ZCA, statistics of the images", whitened.fit_zca_own, whitened.whitened, uses=("labels",)),
+    "zca": Method("ZCA pixels", controls.fit_zca, controls.zca),
+    "zca_own": Method("ZCA, statistics of the images", controls.fit_zca_own, controls.zca, uses=("labels",)),
     "zca_tuned": Method("ZCA pixels, tuned on video", *tuned, controls.Tuning()),
     "zca_tuned_classes": Method("ZCA pixels, tuned on classes", *tuned, class_auc, uses=("film", "labels")),
     "colour_histogram": Method("colour histogram", controls.nothing, controls.colour_histogram),

@@ -1,8 +1,8 @@
-"""A few labels, and film without any: the supervised ConvNet kept coherent (Mobahi, Collobert, Weston 2009).
+"""A few labels, and film without labels: the supervised ConvNet with temporal coherence (Mobahi et al. 2009).
 
     L = cross_entropy(labelled images) + weight * Eq. 1 on h_3, the hidden units before the classes, of film,
 
-in every step; Mobahi et al. take the three kinds of step in turn. Adjacent frames show one thing, and so one class.
+in every step; Mobahi et al. take the three kinds of step in turn. Adjacent frames show the same thing, of one class.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from slowae.methods.drlim import draw_pairs, over_pairs
 
 @dataclass(frozen=True)
 class Config(convnet.Config):
-    """How many images are labelled; the weight of coherence, which at 0 leaves the film out, and Eq. 1's margin, in
-    units of h_3; blocks of film a step, each of near pairs and `far` times as many others."""
+    """labels: how many images are labelled. weight: of coherence; 0 leaves the film out. margin: of Eq. 1, in units of
+    h_3. blocks: of film a step, each of `near` near pairs, and `far` far ones for each."""
 
     epochs: int = 32
     labels: int = 1000
@@ -47,13 +47,12 @@ def loss_and_gradients(params, batch, config):
 
 
 def fit(data, config, run):
-    """The ConvNet, which learns the labels of few images and sees the film's pairs."""
+    """The ConvNet, trained on the labels of few images and on the film's pairs."""
     if config.weight == 0:
         return convnet.fit(data, config, run, config.labels)
-    neighbours = data.pairs
 
     def film(rng, whitened):
-        blocks = [draw_pairs(rng, neighbours, config) for _ in range(config.blocks)]
+        blocks = [draw_pairs(rng, data.pairs, config) for _ in range(config.blocks)]
         return [(whitened(data.frames[frames]), *map(to_device, pairs)) for frames, *pairs in blocks]
 
     return convnet.fit(data, config, run, config.labels, film, loss_and_gradients)

@@ -1,6 +1,6 @@
-"""The supervised ConvNet that the paper compares with (Figures 5a, 7): the same two stages, and two layers more.
+"""The supervised ConvNet that the paper compares with (Figures 5a, 7): the same two stages, and two more layers.
 
-Convolve, rectify, L2 pool; again; then 1024 -> hidden, rectify, -> classes, softmax cross-entropy. It learns with
+Convolve, rectify, L2 pool; again; then 1024 -> hidden, rectify, -> classes, softmax cross-entropy. It is trained with
 batch normalisation in layers 2 and 3, which `fold` then builds into the filters.
 """
 
@@ -13,13 +13,11 @@ from slowae.backend import to_device, to_host
 from slowae.blocks import map_blocks, mean_over_blocks
 from slowae.checks import require
 from slowae.data.cifar import augment
-from slowae.data.whitening import Whitening
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.slow_autoencoder import FIRST, SECOND
 from slowae.model import convolution
 
 STAGES = FIRST, SECOND
-CLASSES = "W_3", "b_3", "W_4", "b_4"  # what comes behind the convolutional stages
 BLOCK = 32  # images that are normalised together
 
 
@@ -34,7 +32,7 @@ class Config:
     stages: tuple = STAGES
 
 
-def init_params(rng, filters=None, side=32, hidden=256, classes=10, stages=STAGES):
+def init_params(rng, filters=None, side=32, *, hidden, classes=10, stages=STAGES):
     """Images side x side -> W_1 .. W_4, b_1 .. b_4, float32: each layer's a about of variance 1, the last's smaller.
 
     P numbers of variance 1, half of them rectified away and then L2 pooled, have the mean square P / 2.
@@ -71,7 +69,7 @@ def forward(params, x, stages=STAGES, normalise=False):
 
 
 def backward(dlogits, cache, dh_3=0):
-    """dlogits (N, classes) -> the gradients, keyed as params. dh_3 (N, hidden): of what else depends on h_3."""
+    """dlogits (N, classes) -> the gradients, keyed as params. dh_3 (N, hidden): of another loss on h_3."""
     by = convolution(dlogits)
     norm_backward = layers.batch_norm_backward if cache["norm_2"] else lambda dout, _: (dout, 0)
     dh_classes, dW_4, db_4 = layers.linear_backward(dlogits, cache["linear_4"])
@@ -106,10 +104,10 @@ def loss_and_gradients(params, batch, config):
 
 
 def fold(params, x, stages=STAGES):
-    """What training learned -> the network that does without normalisation, keyed alike; forward(fold(params, x), ...).
+    """params, and images x (N, H, W, C) -> params of the same network without normalisation, keyed alike.
 
-    mean, deviation: of a_2 and a_3 over each BLOCK of the images x (N, H, W, C), and then over the blocks:
-    W = W / deviation, b = b + (b - mean) / deviation, as a_2 and a_3 hold b before they are normalised, too.
+    W / deviation and b + (b - mean) / deviation, of a_2 and a_3, which hold b before they are normalised, too: the mean
+    over blocks of BLOCK images of each block's moments.
     """
     caches = map_blocks(lambda block: forward(params, x[block], stages, normalise=True)[1], _blocks(x))
     folded = dict(params)
@@ -128,10 +126,10 @@ def accuracy(params, x, labels, stages=STAGES):
 
 
 def fit(data, config, run, few=None, film=None, loss=loss_and_gradients):
-    """Both convolutional stages of the network trained on CIFAR-10: the parameters of a second layer, `seen` by it.
+    """The network trained on CIFAR-10, without normalisation: parameters of a second layer, and W_3 to b_4.
 
-    Images are whitened with their own statistics, and so are films when they are encoded. The last fiftieth of the
-    images is not learned from: the history has the accuracy on it. For `coherent`, few: how many of the others are,
+    Images are whitened with their own statistics, and so are films when they are encoded. The history has the accuracy
+    on the last fiftieth of the images, which are not trained on. For `coherent`, few: how many of the others are,
     drawn by the run's seed; film(rng, whitened): what `loss` is given beside x and labels.
     """
     images, labels = data.images()
@@ -167,16 +165,16 @@ def fit(data, config, run, few=None, film=None, loss=loss_and_gradients):
         every=400,
     )
     learned = to_host(fold(to_device(params), some, config.stages))
-    return inputs | eq2.as_layers(learned, config.stages) | {name: learned[name] for name in CLASSES}
+    return (
+        inputs | eq2.as_layers(learned, config.stages) | {name: learned[name] for name in ("W_3", "b_3", "W_4", "b_4")}
+    )
 
 
 def image_accuracy(params, images, labels):
-    """What `fit` returns, images (N, 32, 32, 3) uint8 and labels (N,) that it has not seen -> share that is right."""
-    first = eq2.first_layer(params)
-    network = {"W_1": first["W_e"], "b_1": first["b_e"], "W_2": params["W_e"], "b_2": params["b_e"]}
-    network |= {name: params[name] for name in CLASSES}
-    x = Whitening(to_device(params["mean"]), to_device(params["matrix"]))(to_device(images))
-    return accuracy(to_device(network), x, to_device(labels), (eq2.pool(first), eq2.pool(params)))
+    """What `fit` returns, images (N, 32, 32, 3) uint8, labels (N,) -> the share that is classified right."""
+    z = eq2.encode(params, images).reshape(len(images), -1)
+    logits = np.maximum(0, z @ params["W_3"] + params["b_3"]) @ params["W_4"] + params["b_4"]
+    return float((logits.argmax(1) == labels).mean())
 
 
 def fit_first(data, config, run):

@@ -1,7 +1,4 @@
-"""Eq. 1's network G_W: x -> z in two dimensions, which learns from the pairs of views that follow in time, no more.
-
-A batch's far pairs are drawn among the frames of its near pairs, so each frame is encoded once.
-"""
+"""Eq. 1's network G_W: x -> z in two dimensions, trained on which views follow one another in time."""
 
 from dataclasses import dataclass
 
@@ -9,14 +6,12 @@ import numpy as np
 
 from slowae import losses, train
 from slowae.backend import array_module, to_device, to_host
-from slowae.layers import linear_backward, linear_forward, relu_backward, relu_forward
-
-LOOKS = 40  # at the codes while they unroll
+from slowae.layers import linear_backward, linear_backward_weights, linear_forward, relu_backward, relu_forward
 
 
 @dataclass(frozen=True)
 class Config:
-    """Hidden units; Eq. 1's margin, in units of z, and form; near pairs a step, far ones for each; the descent."""
+    """Hidden units; Eq. 1's margin, in units of z, and form; near pairs a step, far pairs for each; the descent."""
 
     hidden: int = 200
     margin: float = 2.0
@@ -46,10 +41,10 @@ def init_params(rng, inputs, hidden):
 
 
 def _forward(params, x):
-    a, _ = linear_forward(x, params["W_1"], params["b_1"])
+    a, cache_1 = linear_forward(x, params["W_1"], params["b_1"])
     h, relu_cache = relu_forward(a)
-    z, linear_cache = linear_forward(h, params["W_2"], params["b_2"])
-    return z, relu_cache, linear_cache
+    z, cache_2 = linear_forward(h, params["W_2"], params["b_2"])
+    return z, (cache_1, relu_cache, cache_2)
 
 
 def embed(params, x):
@@ -73,19 +68,18 @@ def loss_and_gradients(params, batch, config):
     batch: frames x (N, D); pair p joins the frames first[p] and second[p], (P,) integers; near (P,) bool.
     """
     x, *pairs = batch
-    z, relu_cache, linear_cache = _forward(params, x)
+    z, (cache_1, relu_cache, cache_2) = _forward(params, x)
     loss, dz = over_pairs(z, *pairs, config.margin, config.squared)
-    dh, dW_2, db_2 = linear_backward(dz, linear_cache)
-    da = relu_backward(dh, relu_cache)
-    # linear_backward would find the views' gradient too, at a third of the step's cost.
-    return loss, {"W_1": x.T @ da, "b_1": da.sum(0), "W_2": dW_2, "b_2": db_2}
+    dh, dW_2, db_2 = linear_backward(dz, cache_2)
+    dW_1, db_1 = linear_backward_weights(relu_backward(dh, relu_cache), cache_1)
+    return loss, {"W_1": dW_1, "b_1": db_1, "W_2": dW_2, "b_2": db_2}
 
 
 def draw_pairs(rng, neighbours, config):
-    """Near pairs out of `neighbours` (P, 2), and `far` times as many at random among their frames.
+    """Near pairs out of `neighbours` (P, 2), and `far` times as many random ones among their frames.
 
-    -> frames (2 near,), indices of views; first, second (P,), which index frames; near (P,) bool: also where a random
-    pair happens to be neighbours, or one view.
+    -> frames (2 near,), indices of views, each of which is encoded once; first, second (P,), which index frames; near
+    (P,) bool, True also where the views of a random pair are neighbours, or the same.
     """
 
     def number(i, j):
@@ -100,7 +94,7 @@ def draw_pairs(rng, neighbours, config):
 
 
 def train_embedding(x, neighbours, config, seed, shown, checkpoint=None):
-    """Train G_W on x (N, D), on the chosen backend, from which views are `neighbours` (P, 2) in time alone.
+    """Train G_W on x (N, D), on the chosen backend, whose rows `neighbours` (P, 2) follow one another in time.
 
     -> params on the host, history: train.fit with SGD and momentum; its rows hold z of the views `shown`, rounded.
     """
@@ -114,8 +108,8 @@ def train_embedding(x, neighbours, config, seed, shown, checkpoint=None):
         lambda params, batch, done: loss_and_gradients(params, batch, config),
         lambda rng: init_params(rng, x.shape[1], config.hidden),
         draw,
-        train.Descent(config.steps, config.rate, every=max(1, config.steps // LOOKS), seed=seed),
-        # In the history, so that a killed run's pictures are whole; a ten-thousandth of m is finer than a pixel.
+        train.Descent(config.steps, config.rate, every=max(1, config.steps // 40), seed=seed),
+        # In the history, so that the pictures of a killed run are whole; a ten-thousandth of m is finer than a pixel.
         watch=lambda params: {"z": to_host(embed(params, x[shown])).round(4).tolist()},
         checkpoint=checkpoint,
     )

@@ -1,6 +1,6 @@
 """Eq. 1 on pooled convolutional codes: the encoder of one or two layers of Eq. 2, no decoder, all layers jointly.
 
-Nothing is reconstructed: that frames of other times are kept a margin apart is all that forbids the constant code.
+Nothing is reconstructed: only the far pairs, which must be a margin apart, forbid the constant code.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,13 @@ from slowae.layers import l2_pool_backward, l2_pool_forward, relu_backward, relu
 from slowae.methods import slow_autoencoder as eq2
 from slowae.methods.drlim import draw_pairs, over_pairs
 from slowae.methods.slow_autoencoder import FIRST, SECOND
-from slowae.methods.whitened import fit_zca
 
 encode, describe = eq2.encode, eq2.describe
 
 
 @dataclass(frozen=True)
 class Config:
-    """Each layer; Eq. 1's margin, in units of z, and form; a batch's near pairs, far ones for each; the rate."""
+    """Each layer; Eq. 1's margin, in units of z, and form; near pairs a step, far pairs for each; the rate."""
 
     stages: tuple = (FIRST,)
     margin: float = 20.0  # twice as much gives twice the codes, and the same neighbours
@@ -30,7 +29,7 @@ class Config:
 
 
 def init_params(rng, filters):
-    """Each layer's encoder as it begins in Eq. 2 -> W_1, b_1, ..., float32."""
+    """Each layer's encoder as Eq. 2 initialises it -> W_1, b_1, ..., float32."""
     params = {}
     for i, shape in enumerate(filters, 1):
         start = model.init_params(rng, shape)
@@ -79,11 +78,10 @@ def loss_and_gradients(params, batch, config):
 
 def fit(data, config, run):
     """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
-    inputs, neighbours = fit_zca(data, None, run), data.pairs
-    x = eq2.layer_input(inputs, data.frames)
+    x = eq2.layer_input(data.inputs, data.frames)
 
     def draw(rng):
-        frames, *pairs = map(to_device, draw_pairs(rng, neighbours, config))
+        frames, *pairs = map(to_device, draw_pairs(rng, data.pairs, config))
         return x(frames), *pairs
 
     learned = run.train(
@@ -92,4 +90,4 @@ def fit(data, config, run):
         draw,
         rate=config.rate,
     )
-    return inputs | eq2.as_layers(learned, config.stages)
+    return data.inputs | eq2.as_layers(learned, config.stages)

@@ -1,12 +1,12 @@
-"""Section 6: reconstruct from the pooled code. How much of what a row sees do its z_i keep, and what decodes it best?
+"""Section 6: reconstruct what a row sees from its pooled code z.
 
-h_hat_j = z_i q_j, and x_hat = W_d h_hat with the row's own W_d, frozen. q, the share of z_i that each h_j of P_i holds,
-is all that pooling loses; here a convolution on the whole of z predicts it:
+h_hat_j = z_i q_j, and x_hat = W_d h_hat with the row's own W_d, frozen. Pooling loses q alone, the share of z_i that
+each h_j of P_i has; here a convolution on z predicts it:
 
     a = W_q (z / mean z) + b_q,  q_j^2 = softmax of a over P_i.
 
-mean z is over all maps and places of a frame: so contrast does not matter. The softmax, and not a ReLU normalised to
-unit length, because it is never 0/0, no unit falls silent, and at W_q = 0 it is the floor: equal shares.
+mean z is over all maps and places of a frame: so contrast does not matter. A softmax, because it is never 0/0, no unit
+falls silent, and at W_q = 0 all shares are equal.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Config:
 
 
 def init_params(config, pool, maps):
-    """Of a code of so many maps -> W_q (F, F, maps, maps group size^2) and b_q, 0: equal shares."""
+    """For a code of so many maps -> W_q (F, F, maps, maps group size^2) and b_q, 0: equal shares."""
     F, K = config.filter, maps * pool.group * pool.size**2
     return {"W_q": np.zeros((F, F, maps, K), np.float32), "b_q": np.zeros(K, np.float32)}
 
@@ -62,7 +62,7 @@ def loss_and_gradients(params, batch, W_d, pool):
 
 
 def fit(data, config, run):
-    """W_q and b_q of the row below, beside its parameters; for a second layer those of the first one's code, too."""
+    """The row below with W_q and b_q of its code; for a second layer with those of the first layer's code, too."""
     row = run.fitted(config.below, data)
     if "centre" in row:
         row = row | {f"below/{name}": run.fitted("pooled_decoder", data)[name] for name in ("W_q", "b_q")}
@@ -86,7 +86,7 @@ def fit(data, config, run):
 
 
 def _down(params, x_hat):
-    """What a row sees -> the whitened frames: of a second layer through the decoder of the first one's code."""
+    """What a row sees -> the whitened frames: for a second layer by the decoder of the first layer's code."""
     if "centre" not in params:
         return x_hat
     return decode(eq2.first_layer(params), (x_hat * params["scale"] + params["centre"]).clip(0))
@@ -99,7 +99,7 @@ def decode(params, z):
 
 
 def encode(params, frames):
-    """frames (N, 32, 32, 3) uint8 -> the same, whitened, as their pooled code has kept them."""
+    """frames (N, 32, 32, 3) uint8 -> whitened frames, decoded from the pooled code."""
     params = eq2.on_device(params)
     pool = eq2.pool(params)
     return in_blocks(lambda x: decode(params, model.encode(params, eq2.seen(params, x), pool)), frames, block=100)
@@ -108,9 +108,9 @@ def encode(params, frames):
 def reconstructions(params, x, steps=30):
     """x (N, H, W, C) as the row sees it -> {way of decoding: x_hat}.
 
-    ceiling: the true h. learned: z_i q_j. floor: z_i / sqrt |P_i|. projections, from the floor on (Bruna, Szlam, LeCun
-    2014): encode what was decoded, and scale each P_i so that its pool is z_i again, `steps` times. W_d W_e stands for
-    the projection on codes of frames, which it approximates.
+    ceiling: the true h. learned: z_i q_j. floor: z_i / sqrt |P_i|. projections (Bruna, Szlam, LeCun 2014): `steps`
+    times from the floor on, encode what was decoded, and scale each P_i so that its pool is z_i again; W_d W_e
+    approximates the projection on codes of frames.
     """
     pool, by = eq2.pool(params), model.convolution(x)
 
@@ -141,7 +141,7 @@ def reconstructed_frames(params, frames):
 
 
 def describe(params, frames):
-    """How many numbers all its layers and decoders are; {way of decoding: |x_hat - x|^2 / |x|^2} of whitened frames."""
+    """How many numbers were learned; {way of decoding: |x_hat - x|^2 / |x|^2} of whitened frames."""
 
     def part(block):
         x, decoded = reconstructed_frames(params, frames[block])

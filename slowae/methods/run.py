@@ -1,4 +1,4 @@
-"""How a row is trained, and what of it is kept: whatever a fit is handed is in the names of its files."""
+"""How a row is trained, and its cache: the names of its files depend on whatever its fit is given."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,12 +11,11 @@ from slowae.checks import require
 
 @dataclass(frozen=True)
 class Run:
-    """How rows are trained. rate: of layers of Eq. 2; bias_rate: biases learn so many times as fast as filters (optim),
-    or slowness silences whole groups of units.
+    """How rows are trained. rate: of layers of Eq. 2; bias_rate: biases learn so many times as fast as filters (optim).
 
-    out: the folder that keeps what was trained, under names that hold a checksum of all that it depends on but the
-    code; None keeps nothing. resume: go on from there, else what is there is moved aside. configs: {row: configuration}
-    where not the one of METHODS. histories: {row: history of train.fit}.
+    out: the folder of the cache, whose files' names hold a checksum of all that they depend on but the code; None
+    caches nothing. resume: read the cache, else move its files aside. configs: {row: configuration} where not the one
+    of METHODS. histories: {row: history of train.fit}.
     """
 
     steps: int = 3000
@@ -29,7 +28,7 @@ class Run:
     resume: bool = True
     configs: dict = field(default_factory=dict)
     histories: dict = field(default_factory=dict)
-    name: str = "row"  # of the row that is being fitted
+    name: str = "row"  # of the row that is fitted
     uses: set | None = None  # what it may use; None: anything
     _depends: tuple = ()
     _fitted: dict = field(default_factory=dict)
@@ -40,8 +39,8 @@ class Run:
         return replace(self, name=name, _depends=(*self._depends, name, settings, depends))
 
     def fitted(self, name, data, config=None):
-        """The parameters of row `name`, trained, or from the cache: layer 2 stands on layer 1."""
-        require(self.uses is None or name in self.uses, f"{self.name} stands on {name}: say so in its row's `uses`")
+        """The parameters of row `name`, trained or cached."""
+        require(self.uses is None or name in self.uses, f"{self.name} uses {name}: say so in its row's `uses`")
         method, uses = methods.METHODS[name], reach(name)
         data = data.only(uses)
         configs = {row: value for row, value in self.configs.items() if row in {name, *uses}}
@@ -53,7 +52,7 @@ class Run:
         return self._fitted[run._key]
 
     def cached(self, make):
-        """make() -> params that are learned without steps, or what it made before; once in a fit."""
+        """make() -> params that are learned without steps, or cached ones; once in a fit."""
         return files.cached(self.out / f"{self.name}-{self._key}.npz", make, self.resume) if self.out else make()
 
     def train(self, loss_and_gradients, init, draw, *, project=None, watch=None, **descent):
@@ -67,7 +66,7 @@ class Run:
 
     @property
     def _key(self):
-        require(self._depends, "results that are kept need names: use run.fitted, or run.named")
+        require(self._depends, "cached results need names: use run.fitted, or run.named")
         return files.key(self._depends)
 
 
@@ -78,8 +77,8 @@ class Method(NamedTuple):
     the host. config: a frozen dataclass, or None. kind: in pictures. describe(params, frames) -> any of "learned", how
     many numbers were learned; "filters" (F, F, C, K); "group", how many of them are pooled together; "silent", the
     units that none of these frames activates; "errors", {way of decoding: error}. uses: of "film", "labels" and other
-    rows, those that fit is handed, and so those that its files depend on. accuracy(params, images, labels) -> the share
-    of images whose class it finds, where it looks for classes.
+    rows, those that fit is given, and its files depend on. accuracy(params, images, labels) -> the share of images that
+    is classified right.
     """
 
     title: str
@@ -93,6 +92,6 @@ class Method(NamedTuple):
 
 
 def reach(name):
-    """What row `name` uses, and what the rows that it uses do."""
+    """What row `name` uses, directly or through other rows."""
     uses = set(methods.METHODS[name].uses)
     return uses.union(*(reach(row) for row in uses & set(methods.METHODS)))

@@ -1,9 +1,8 @@
 """Slow Feature Analysis (Wiskott & Sejnowski 2002): the slowest quadratic functions of a frame, in closed form.
 
-Minimise <(y_j - y'_j)^2> over adjacent frames with <y_j> = 0, <y_j^2> = 1, <y_i y_j> = 0: unit variance is what keeps
-y from being constant, decorrelation what keeps its entries from being one. Means are over all frames, those that stand
-in no pair too; <(y_j - y'_j)^2> is over pairs. Everything is float64, over blocks of frames, on the host; encoding is
-float32, on the chosen backend.
+Minimise <(y_j - y'_j)^2> over pairs of adjacent frames with <y_j> = 0, <y_j^2> = 1, <y_i y_j> = 0 over all frames:
+unit variance keeps y from being constant, decorrelation keeps its entries from being equal. Learning is float64, over
+blocks of frames, on the host; encoding is float32, on the chosen backend.
 """
 
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ BLOCK = 2000  # frames that are expanded at once
 
 @dataclass(frozen=True)
 class Config:
-    """Principal axes that are expanded; features kept, slowest first, fewer where x varies in fewer directions; least:
-    directions of less variance, as a share of the largest, are dropped, or whitening would make signals of noise."""
+    """axes: principal axes that are expanded. features: at most. least: directions of less variance, as a share of the
+    largest, are dropped, or whitening would make signals of noise."""
 
     axes: int = 32
     features: int = 256
@@ -41,7 +40,7 @@ def _mean(rows, count):
 def learn(x, pairs, config):
     """x (N, D) of any type, pairs (P, 2) of indices of adjacent rows -> params of `features`, and "slowness" (K,).
 
-    Signs are fixed: the largest weight of each feature is positive. ValueError without pairs, or where x is constant.
+    The largest weight of each feature is positive. ValueError without pairs, or if x is constant.
     """
     require(len(pairs) > 0, "slow features need pairs of adjacent frames, and there are none")
     count = len(x)
@@ -65,22 +64,20 @@ def learn(x, pairs, config):
 
 
 def features(params, x):
-    """x (N, D) -> y (N, K), slowest first: of mean 0 and covariance I over what was learned from."""
+    """x (N, D) -> y (N, K), slowest first: of mean 0 and covariance I over the frames of `learn`."""
     return (expand((x - params["mean"]) @ params["axes"]) - params["centre"]) @ params["weights"]
 
 
 def filters(params, count):
-    """Each feature as energies of filters: y = c + l . x + sum_j s_j (v_j . x)^2 -> its `count` v of largest |s_j|.
-
-    (D, K count), strongest first; of unit norm on the principal axes.
-    """
-    axes, found = params["axes"], []
+    """Each feature is a sum of filters' energies, y = c + l . x + sum_j s_j (v_j . x)^2 -> its `count` v_j of largest
+    |s_j| (D, K count), strongest first, of unit norm on the principal axes."""
+    axes, strongest = params["axes"], []
     for weights in params["weights"].T:
         form = np.zeros((axes.shape[1], axes.shape[1]))
         form[np.triu_indices_from(form)] = weights[len(form) :]
         strength, V = np.linalg.eigh(form + form.T)
-        found.append(V[:, np.argsort(-np.abs(strength), kind="stable")[:count]])
-    return axes @ np.concatenate(found, axis=1)
+        strongest.append(V[:, np.argsort(-np.abs(strength), kind="stable")[:count]])
+    return axes @ np.concatenate(strongest, axis=1)
 
 
 def fit(data, config, run):
@@ -100,5 +97,5 @@ def encode(params, frames):
 
 
 def describe(params, frames):
-    """How many numbers the features are made of."""
+    """How many numbers were learned."""
     return {"learned": sum(params[name].size for name in ("mean", "axes", "centre", "weights"))}

@@ -17,7 +17,6 @@ from slowae.blocks import in_blocks
 from slowae.checks import require
 from slowae.data import scenes
 from slowae.data.whitening import Whitening
-from slowae.methods.whitened import fit_zca
 
 # The two layers of Section 5.
 FIRST = model.Config(alpha=2.0, beta=24.0, rise=0.25)
@@ -85,7 +84,7 @@ def _inputs(data, config, run, below=None):
     """All but the filters of a row: the whitening, its pool, and where there is one, row `below` and its moments."""
     pooled = {"pool": np.array([config.group, config.size])}
     if below is None:
-        return fit_zca(data, None, run) | pooled
+        return data.inputs | pooled
     params = run.fitted(below, data)
     centre, scale = moments(encode(params, data.frames[:: -(-len(data.frames) // 1000)]))
     bank = {f"below/{name}": params[name] for name in ("W_e", "b_e", "W_d", "pool")}

@@ -1,7 +1,7 @@
 """Slow subspace analysis (Kayser et al. 2001): groups of linear filters whose energy varies slowly.
 
 A_i = (sum over group i of (w_j . x)^2)^(1/2); minimise sum_i <(A_i - A'_i)^2> / var A_i over pairs of patches. The
-division keeps A from being constant; a penalty on the squared correlations of different A keeps them from being one.
+division keeps A from being constant; a penalty on the squared correlations of different A keeps them from being equal.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from slowae.backend import array_module, to_device
 from slowae.blocks import frame_blocks, in_blocks, map_blocks
 from slowae.data import patches
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.whitened import fit_zca
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ def loss_and_gradients(params, x, config):
     N = len(x) // 2
     A, pool_cache = layers.l2_pool_forward(x @ params["W"], config.group)
     zero = array_module(A).zeros_like(A, shape=A.shape[1:])
-    # Mean 0, variance 1. The epsilon is nothing beside any variance, and leaves a silent group at 0.
+    # Mean 0, variance 1. The epsilon is far below any variance, and leaves a silent group at 0.
     y, norm_cache = layers.batch_norm_forward(A, zero, epsilon=1e-30)
     difference = y[:N] - y[N:]
     slowness = (difference * difference).sum() / N
@@ -80,12 +79,12 @@ def learn(x, units, config, run):
 
 
 def fit_filters(learn, data, config, run):
-    """learn(x, units, config, run) on pairs of patches of whitened training frames -> the parameters of a row."""
+    """learn(x, units, config, run) on pairs of patches of whitened frames -> the parameters of a row."""
     rng = np.random.default_rng(run.seed)
     x = patches.frame_patches(data.frames, data.pairs, data.whiten, config.patches, config.side, rng)
     W = learn(x, config.filters, config, run).astype(np.float32)
     W = W.reshape(config.side, config.side, data.frames.shape[3], config.filters)
-    return fit_zca(data, None, run) | {"pool": np.array([config.group, config.size]), "W": W}
+    return data.inputs | {"pool": np.array([config.group, config.size]), "W": W}
 
 
 fit = partial(fit_filters, learn)
@@ -110,5 +109,5 @@ def encode(params, frames):
 
 
 def describe(params, frames):
-    """The filters, how many are pooled together, and how many numbers they are."""
+    """The filters, how many are pooled together, and how many numbers were learned."""
     return {"filters": params["W"], "group": int(params["pool"][0]), "learned": params["W"].size}

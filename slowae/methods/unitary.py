@@ -1,9 +1,8 @@
-"""Lies, Hafner, Bethge (2014): an orthogonal basis whose pairs of coordinates have a slow, or a sparse, length.
+"""Unitary pairs (Lies, Hafner, Bethge 2014): an orthogonal basis whose pairs of coordinates have slow or sparse length.
 
 y = U^T x for whitened x, U^T U = I, r_k = (y_2k-1^2 + y_2k^2)^(1/2); minimise a mixture of sum_k <(r_k - r'_k)^2> and
-sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ: nothing else is needed.
-Some starts end in a local minimum, where two pairs share two waves, and more steps do not help: of some seeds, take the
-one of least loss.
+sum_k <r_k>. Whitened x and orthogonal U fix every variance and make all coordinates differ. Some seeds end in a local
+minimum, where two pairs share two waves.
 """
 
 from dataclasses import dataclass, field
@@ -23,14 +22,14 @@ encode, describe = subspace.encode, subspace.describe
 
 @dataclass(frozen=True)
 class Config(subspace.Patches):
-    """slowness: its weight, sparseness has the rest of 1; groups are pairs."""
+    """slowness: its weight; that of sparseness is the rest of 1."""
 
     slowness: float = 1.0
     group: int = field(default=2, kw_only=True)
 
 
 def loss_and_gradients(params, x, config):
-    """w sum_k <(r_k - r'_k)^2> + (1 - w) sum_k <r_k>, w = slowness -> loss, gradients; not yet along the tangent.
+    """w sum_k <(r_k - r'_k)^2> + (1 - w) sum_k <r_k>, w = slowness -> loss, gradient.
 
     x (2N, D), all x_t, then all x_t'; U (D, D).
     """

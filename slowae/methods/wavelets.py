@@ -1,16 +1,13 @@
 """A layer that learns nothing: Morlet wavelets, four phases to a pool group (Bruna, Mallat 2013, their first layer).
 
 The ReLU of a wave's four phases 0, 90, 180, 270 degrees, squared and summed, is the squared modulus of its complex
-response. So the pool of Eq. 2's layer, groups of 4 maps and 2 x 2 places, is the scattering transform's modulus. It is
-no frame, as Bruna and Mallat's is: there is no low-pass filter, nothing above 0.25 cycles a pixel in colour, and with
-filters of unit norm long waves answer 1.8 times as loudly as short ones.
+response: Eq. 2's pool over 4 maps and 2 x 2 places is the modulus of the scattering transform. Unlike theirs this is no
+frame: there is no low-pass filter, and with filters of unit norm the code of a long wave is 1.8 times that of a short.
 """
 
 from itertools import product
 
 import numpy as np
-
-from slowae.methods.whitened import fit_zca
 
 PHASES, SIZE, SIDE = 4, 2, 9
 # Red, green and blue of luminance and of the two opponent colours, unit vectors.
@@ -21,7 +18,7 @@ WAVES = [*product([LUMINANCE], [4, 8], ANGLES), *product([RED_GREEN, BLUE_YELLOW
 
 
 def morlet(size, wavelength, angle):
-    """psi(u) = (exp(i k.u) - c) exp(-|u|^2 / 2 s^2), s = .3 wavelength, c such that sum psi = 0.
+    """psi(u) = (exp(i k.u) - c) exp(-|u|^2 / 2 s^2), s = 0.3 wavelength, c such that sum psi = 0.
 
     wavelength: 2 pi / |k|, pixels; angle: of k from the x axis towards larger y, radians -> (size, size) complex, its
     real and its imaginary part of unit norm.
@@ -34,13 +31,13 @@ def morlet(size, wavelength, angle):
 
 
 def bank():
-    """-> filters (9, 9, 3, 64) float32: each wave's four phases, pooled together, one after another."""
+    """-> filters (9, 9, 3, 64) float32: four phases of each wave, which are pooled together."""
     waves = [morlet(SIDE, wavelength, angle)[..., None] * colour for colour, wavelength, angle in WAVES]
     phases = [part for psi in waves for part in (psi.real, psi.imag, -psi.real, -psi.imag)]
     return np.stack(phases, -1).astype(np.float32)
 
 
 def fit(data, config, run):
-    """Nothing to learn: the whitening that all layers see their frames through, and the bank."""
+    """Nothing to learn: the whitening, and the bank."""
     W, pool = bank(), np.array([PHASES, SIZE])
-    return fit_zca(data, None, run) | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}
+    return data.inputs | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}

@@ -1,16 +1,16 @@
 """Every figure, from arrays; here those of the convolutional model.
 
-Each function returns a Figure, which a notebook shows and `save` writes. A user's matplotlibrc changes none: they are
-made and drawn with Matplotlib's own defaults. Colours are Okabe and Ito's, which colour-blind readers can distinguish.
+Each function returns a Figure, which a notebook shows and `save` writes. All are made and saved with Matplotlib's own
+defaults, whatever a user's matplotlibrc says, in Okabe and Ito's colours, which colour-blind readers can distinguish.
 """
 
 import warnings
 from contextlib import contextmanager
 
-import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from cycler import cycler
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
@@ -19,26 +19,22 @@ from slowae import files
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999", "#F0E442"]
 CURVES = cycler(linestyle=["-", "--", ":", "-."]) * cycler(color=COLOURS)  # all colours, then again in another line
 SIDE = 0.9  # of a frame in a row of frames
+# What model.statistics says, and how its axis is called.
+WATCHED = {
+    "reconstruction": "error / variance",
+    "sparsity": "mean h",
+    "slowness": "mean |z - z'| / mean z",
+    "active": "share of h > 0",
+    "dead": "share of silent units",
+}
 
 
 @contextmanager
 def styled():
-    """Matplotlib's own defaults inside, but for the curves and the resolution; a decorator, too."""
+    """Matplotlib's own defaults inside, except for the order of curves and the resolution; a decorator, too."""
     own = {"figure.dpi": matplotlib.rcParams["figure.dpi"], "axes.prop_cycle": CURVES}
     with matplotlib.style.context(["default", own]):
         yield
-
-
-class Figure(matplotlib.figure.Figure):
-    """Matplotlib's, drawn in the house's style wherever it is shown: ticks, for one, are made when they are drawn."""
-
-    @styled()
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-
-    @styled()
-    def draw(self, renderer):
-        super().draw(renderer)
 
 
 @styled()
@@ -49,7 +45,7 @@ def save(figure, path):
 
 
 def draw(path, make, *args, **kwargs):
-    """Save make(*args, **kwargs), a Figure, as `path`. A failure costs this picture alone: a warning says why."""
+    """Save make(*args, **kwargs), a Figure, as `path`; if that fails, warn and go on without this picture."""
     try:
         save(make(*args, **kwargs), path)
     except Exception as error:  # Matplotlib's failures have many types, and no picture is worth a run's results
@@ -80,8 +76,8 @@ def filter_mosaic(W, group=4, empty=()):
 def filters(dictionaries, groups=None, silent=None, columns=4):
     """{title: W (F, F, C, K)} -> the mosaics; filters that are pooled together stand in one block.
 
-    groups: {title: how many are pooled together}, 4 by default. silent: {title: the units that never fire}, which have
-    learned nothing: left empty, and counted below.
+    groups: {title: how many are pooled together}, else 4. silent: {title: the units that never fire}: they have learned
+    nothing, are left empty, and are counted below.
     """
     groups, silent, columns = groups or {}, silent or {}, min(columns, len(dictionaries))
     rows = -(-len(dictionaries) // columns)
@@ -101,7 +97,7 @@ def filters(dictionaries, groups=None, silent=None, columns=4):
 
 
 @styled()
-def precision_recall(rows, oracle=None, recall="recall: share of the scene found", title=""):
+def precision_recall(rows, oracle=None, recall="recall: share of the scene retrieved", title=""):
     """{name: (P_k, R_k, area)}, the oracle's P_k, R_k -> precision over recall."""
     figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -137,7 +133,7 @@ def frame_rows(rows):
 
 @styled()
 def reconstructions(rows):
-    """{title: whitened frames (n, H, W, 3)}, the first what the others reconstruct -> all at its scale, grey for 0."""
+    """{title: whitened frames (n, H, W, 3)}; the others reconstruct the first -> all at its scale, grey for 0."""
     scale = 2 * np.quantile(np.abs(next(iter(rows.values()))), 0.99)
     return frame_rows({title: np.uint8(255 * (0.5 + x / scale).clip(0, 1)) for title, x in rows.items()})[0]
 
@@ -146,7 +142,7 @@ def reconstructions(rows):
 def nearest_frames(frames, query, rows, scene, what="scene"):
     """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
 
-    A solid blue border: of the query's scene, or `what` else the numbers tell apart; a dashed orange one: of another.
+    A solid blue border: of the query's scene, or of its `what`; a dashed orange one: of another.
     """
     right, wrong = {"color": COLOURS[0], "linestyle": "-"}, {"color": COLOURS[1], "linestyle": "--"}
     figure, axes = frame_rows({name: frames[[query, *indices]] for name, indices in rows.items()})
@@ -162,17 +158,10 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
 
 
 @styled()
-def training_curves(histories):
-    """{name: history of train.fit} -> the terms of Eq. 2 and the activity over the steps."""
-    panels = {
-        "reconstruction": "error / variance",
-        "sparsity": "mean h",
-        "slowness": "mean |z - z'| / mean z",
-        "active": "share of h > 0",
-        "dead": "share of silent units",
-    }
-    figure = Figure(figsize=(14, 2.9), layout="constrained")
-    for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+def training_curves(histories, panels=WATCHED):
+    """{name: history of train.fit}, {key of its rows: label of an axis} -> a panel for each key, over the steps."""
+    figure = Figure(figsize=(2.8 * len(panels), 2.9), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for name, history in histories.items():
             axes.plot([row["step"] for row in history], [row[key] for row in history], label=name)
         axes.set(xlabel="step", title=key, ylabel=label, ylim=(0, None))

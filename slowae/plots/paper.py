@@ -18,8 +18,8 @@ def scenes(rows, columns=12):
 
 @styled()
 def grid(results):
-    """{"alpha": values, "beta": values, title: (alphas, betas), another title: as much} -> a map of each; beside them
-    the second over the first, cell by cell."""
+    """{"alpha": values, "beta": values, two titles: (alphas, betas)} -> a map of each title, and the second's values
+    over the first's."""
     alphas, betas = results["alpha"], results["beta"]
     panels = {title: np.array(values) for title, values in results.items() if title not in ("alpha", "beta")}
     figure = Figure(figsize=(4.2 * (len(panels) + 1), 3.6), layout="constrained")
@@ -45,7 +45,7 @@ def grid(results):
 
 
 def _spread(heights, apart):
-    """heights (n,) -> as near to them, in their order, as lines of text can stand `apart` from one another (n,)."""
+    """heights (n,) -> the nearest heights in the same order that are `apart` from one another (n,)."""
     order = np.argsort(heights, kind="stable")
     steps = apart * np.arange(len(heights))
     wanted = heights[order] - steps
@@ -56,9 +56,9 @@ def _spread(heights, apart):
 
 @styled()
 def standings(rows, kinds, task):
-    """{title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> who stands where.
+    """Figure 7: {title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> a point each.
 
-    x: temporal MAP of `task`, y: class AUC; lines: 95 % intervals of the differences, where there are any.
+    x: temporal MAP of `task`, y: class AUC; lines: 95 % intervals of the differences, if there are any.
     """
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots()
