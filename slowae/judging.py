@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slowae import files, progress, retrieval, scores
+from slowae.data.scenes import moving_third
 from slowae.methods import METHODS, Data
 
 
@@ -45,23 +46,17 @@ def evenly(frames, most):
     return frames[:: -(-len(frames) // most)]
 
 
-def moving_third(folds):
-    """The third of all folds' queries whose scenes move most, at least one, in order (n,)."""
-    motion = np.concatenate([fold.motion for fold in folds])
-    return np.sort(np.argsort(-motion, kind="stable")[: max(1, len(motion) // 3)])
-
-
 def judge(methods, runs, folds, images=None, classes=False, distractors=0):
     """Every row, on every fold, in one Run for each seed -> {name: Row}.
 
     images: {part: images, labels} of CIFAR-10, which the models of the first fold compare, if `classes`.
     """
-    rows = {name: Row() for name in methods}
+    rows, moving = {name: Row() for name in methods}, moving_third(np.concatenate([fold.motion for fold in folds]))
     for run in runs:
         for name, row in rows.items():
             parts = [_temporal(name, row, run, fold, distractors) for fold in folds]
             joined = {task: scores.join([part[task] for part in parts]) for task in parts[0]}
-            joined["moving"] = joined["temporal"].only(moving_third(folds))
+            joined["moving"] = joined["temporal"].only(moving)
             params = run.fitted(name, folds[0].data)
             if classes:
                 joined["class"] = _classes(name, row, params, images, run)

@@ -10,7 +10,7 @@ from slowae import environment, files, model, processes, report, table
 from slowae.checks import require
 from slowae.commands import add_options, given, said, say
 from slowae.data import cifar, scenes, sources, video, whitening
-from slowae.judging import Fold, judge, moving_third
+from slowae.judging import Fold, judge
 from slowae.methods import FIRST, LABELLED, METHODS, SECOND, Data, Run, coherent
 from slowae.optim import OPTIMIZERS
 
@@ -127,7 +127,7 @@ def compare(settings):
     folds = [make_fold(parts, how, settings, images) for parts, how in parted]
     runs = [settings.run(i) for i in range(settings.seeds)]
     rows = judge(settings.methods, runs, folds, images, settings.classes, settings.distractors)
-    moving = moving_third(folds)
+    moving = scenes.moving_third(np.concatenate([fold.motion for fold in folds]))
     results = report.results(rows, folds, parted, moving) | {"settings": used(settings, runs[0])}
     results |= environment.about(start)
     text = table.text(results)

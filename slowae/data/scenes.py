@@ -56,6 +56,11 @@ def motion(scene):
     return float(apart.sum() / (len(frames) - 1))
 
 
+def moving_third(motions):
+    """The motion of each scene -> the third of them that move most, at least one: indices in order (n,)."""
+    return np.sort(np.argsort(-np.asarray(motions), kind="stable")[: max(1, len(motions) // 3)])
+
+
 def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
     """frames (T, 32 tiles, 32 tiles, 3) at `rate` -> Scenes with steps of about 1 / `fps` s.
 

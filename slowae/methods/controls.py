@@ -60,9 +60,9 @@ def zca(params, frames):
 
 @dataclass(frozen=True)
 class Tuning:
-    """Choose what is best by this measure on validation data: "temporal_map", "temporal_auc" or "class_auc"."""
+    """Choose what is best by this measure on validation data: "moving_map", "temporal_auc", "class_auc", ..."""
 
-    measure: str = "temporal_map"
+    measure: str = "moving_map"
 
 
 def fit_zca_tuned(data, config, run):

@@ -45,12 +45,15 @@ class Data:
         return self.labelled
 
     def validate(self, encode):
-        """encode(frames) -> its scores among the validation scenes, and among the labelled images, if any.
+        """encode(frames) -> its scores among the validation scenes, all of them and the moving third, and among the
+        labelled images, if any.
 
         Of the images the last fiftieth are the queries, and the first fifth is the gallery.
         """
         frames, scene = scenes.retrieval_frames(self.validation)
         results = {"temporal": retrieval.temporal_retrieval(encode(frames), scene)}
+        moving = scenes.moving_third([scenes.motion(s) for s in self.validation])
+        results["moving"] = results["temporal"].only(moving)
         if self.labelled:
             images, labels = self.labelled
             part, asked = len(images) // 5, len(images) - len(images) // 50
