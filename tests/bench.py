@@ -22,7 +22,7 @@ from slowae.backend import to_device, to_host
 from slowae.blocks import blas, keep_memory
 from slowae.commands import number
 from slowae.environment import machine, versions
-from slowae.methods import FIRST, SECOND
+from slowae.methods import FIRST, SECOND, drlim
 from slowae.methods.slow_autoencoder import shapes
 
 OURS = "slowae"
@@ -67,8 +67,8 @@ def measure(runs, repeats, title=""):
     return {n: {"median": float(np.median(s)), "fastest": min(s), "slowest": max(s)} for n, s in seconds.items()}
 
 
-def in_pytorch(params, x, config):
-    """torch_eq_2, set up as the chosen backend is; {} without PyTorch."""
+def in_pytorch(variants, *work):
+    """variants(torch, tensor, *work), set up as the chosen backend is; {} without PyTorch."""
     if not find_spec("torch"):
         return {}
     import torch
@@ -77,14 +77,14 @@ def in_pytorch(params, x, config):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = machine().get("tf32", False)
     torch.backends.cudnn.benchmark = True
     tensor = partial(torch.tensor, device="cuda" if backend.chosen() == "cupy" else "cpu")
-    variants = torch_eq_2(torch, tensor, params, x, config)
-    return {f"PyTorch: {name}": contender for name, contender in variants.items()}
+    return {f"PyTorch: {name}": contender for name, contender in variants(torch, tensor, *work).items()}
 
 
 def torch_step(torch, tensor, loss, params, mode):
-    """The whole step of loss(leaves), which PyTorch differentiates."""
+    """The whole step of loss(leaves), which PyTorch differentiates: of Eq. 2 if there is a W_d, else of Eq. 1."""
     leaves = {name: tensor(value, requires_grad=True) for name, value in params.items()}
-    optimizer, W_d = torch.optim.Adam(leaves.values(), 0.0), leaves["W_d"]
+    values, W_d = leaves.values(), leaves.get("W_d")
+    optimizer = torch.optim.SGD(values, 0.0, momentum=0.9) if W_d is None else torch.optim.Adam(values, 0.0)
     if mode == "compiled":
         loss = torch.compile(loss, dynamic=False)
 
@@ -93,9 +93,10 @@ def torch_step(torch, tensor, loss, params, mode):
         value = loss(leaves)
         value.backward()
         optimizer.step()
-        with torch.no_grad():
-            W_d.div_(torch.linalg.vector_norm(W_d, dim=tuple(range(W_d.ndim - 1)), keepdim=True))
-            leaves["b_e"].clamp_(max=0)
+        if W_d is not None:
+            with torch.no_grad():
+                W_d.div_(torch.linalg.vector_norm(W_d, dim=tuple(range(W_d.ndim - 1)), keepdim=True))
+                leaves["b_e"].clamp_(max=0)
         return lambda: {"loss": value.item()} | {f"d{name}": leaf.grad.cpu().numpy() for name, leaf in leaves.items()}
 
     return step
@@ -131,6 +132,18 @@ def torch_eq_2(torch, tensor, params, x, config):
     return variants
 
 
+def torch_eq_1(torch, tensor, params, batch, config):
+    x, first, second, near = map(tensor, batch)
+
+    def loss(p):
+        h = torch.relu(torch.addmm(p["b_1"], x, p["W_1"]))
+        z = torch.addmm(p["b_2"], h, p["W_2"])
+        distance = (z[first] - z[second]).norm(dim=1)
+        return torch.where(near, distance, torch.relu(config.margin - distance)).mean()
+
+    return {mode: torch_step(torch, tensor, loss, params, mode) for mode in MODES}
+
+
 def in_faiss(queries, gallery, k, read):
     if not find_spec("faiss"):
         return {}
@@ -149,24 +162,35 @@ def in_faiss(queries, gallery, k, read):
     return {"faiss: IndexFlatIP": search}
 
 
-def our_step(params, x, config):
-    """A whole step of Eq. 2."""
-    params, x = to_device(params), to_device(x)
-    moments = optim.init_moments(params)
+def our_step(loss_and_gradients, params):
+    """The whole step of loss_and_gradients(params): of Eq. 2 if there is a W_d, else of Eq. 1."""
+    params, optimizer = to_device(params), optim.OPTIMIZERS["adam" if "W_d" in params else "sgd"]
+    state = optimizer.init(params)
 
     def step():
-        loss, grads = model.loss_and_gradients(params, x, config)
-        optim.adam(params, grads, moments, 0.0)
-        optim.project(params)
-        return lambda: {"loss": float(loss)} | to_host({f"d{name}": grad for name, grad in grads.items()})
+        loss, grads = loss_and_gradients(params)
+        optimizer.step(params, grads, state, 0.0)
+        if "W_d" in params:
+            optim.project(params)
+        named = {f"d{name}": grad for name, grad in grads.items() if name != "b_2"}  # Eq. 1's is 0 but for rounding
+        return lambda: {"loss": float(loss)} | to_host(named)
 
     return step
 
 
 def eq_2_step(shape, frames, config, rng):
     params, x = model.init_params(rng, shape), rng.standard_normal(frames, dtype=np.float32)
-    contenders = {OURS: our_step(params, x, config)} | in_pytorch(params, x, config)
-    return contenders, 5 * 2.0 * np.prod(frames[:-1]) * np.prod(shape)
+    ours = our_step(partial(model.loss_and_gradients, x=to_device(x), config=config), params)
+    return {OURS: ours} | in_pytorch(torch_eq_2, params, x, config), 5 * 2.0 * np.prod(frames[:-1]) * np.prod(shape)
+
+
+def eq_1_step(rng, near=100, pixels=96 * 96):
+    config, views = drlim.Config(near=near), np.arange(1000)
+    frames, *pairs = drlim.draw_pairs(rng, np.column_stack([views[:-1], views[1:]]), config)
+    batch = rng.standard_normal((len(views), pixels), dtype=np.float32)[frames], *pairs
+    params, here = drlim.init_params(rng, pixels, config.hidden), tuple(map(to_device, batch))
+    ours = our_step(partial(drlim.loss_and_gradients, batch=here, config=config), params)
+    return {OURS: ours} | in_pytorch(torch_eq_1, params, batch, config), 2 * 2.0 * len(frames) * pixels * config.hidden
 
 
 def nearest(rng, queries=10_000, gallery=50_000, numbers=4096, k=retrieval.K):
@@ -185,6 +209,7 @@ CASES = {
     "layer1_step": partial(eq_2_step, shapes(FIRST, SECOND)[0], (64, 32, 32, 3), FIRST),
     "layer2_step": partial(eq_2_step, shapes(FIRST, SECOND)[1], (64, 16, 16, 16), SECOND),
     "fully_connected_step": partial(eq_2_step, (400, 512), (256, 400), model.Config(size=1)),
+    "eq_1_step": eq_1_step,
     "retrieval": nearest,
 }
 

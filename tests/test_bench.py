@@ -16,6 +16,7 @@ SMALL = {
     "layer1_step": partial(bench.eq_2_step, bench.shapes(FIRST)[0], (4, 32, 32, 3), FIRST),
     "layer2_step": partial(bench.eq_2_step, bench.shapes(FIRST, SECOND)[1], (4, 16, 16, 16), SECOND),
     "fully_connected_step": DENSE,
+    "eq_1_step": partial(bench.eq_1_step, near=8, pixels=30),
     "retrieval": partial(bench.nearest, queries=20, gallery=90, numbers=16),
 }
 
