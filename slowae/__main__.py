@@ -17,6 +17,7 @@ COMMANDS = {
     "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
+OLDEST = (3, 11)  # Python; as requires-python in pyproject.toml, which nothing reads in a clone
 EXAMPLES = """examples:
   python -m slowae                             train on the clips that come along; after Ctrl-C it goes on
   python -m slowae --video holiday/ --beta 2   on your own videos
@@ -64,6 +65,9 @@ def main(argv=None):
         warnings.showwarning = _note
         warnings.simplefilter("default", UserWarning)  # the program's own, whatever python -W says
         try:
+            if sys.version_info < OLDEST:
+                this, needed = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
+                raise RuntimeError(f"Python {needed} or newer is needed, and this is {this}; use a newer one")
             # Imports here: Ctrl-C during them ends in one sentence, too.
             from slowae import backend, blocks, processes
 

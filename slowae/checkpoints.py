@@ -61,6 +61,7 @@ def save(path, state):
 def load(path, state):
     """The opposite. ValueError if `path` is damaged or of another run than its name says."""
     arrays = files.read_arrays(path)
+    require("state" in arrays, f"{path} is not a checkpoint of this program; delete it and start afresh")
     rest = json.loads(str(arrays["state"]))
     run = rest["run"]
     require(run == path.stem, f"{path} holds another run: rename it to {run}.npz, or delete it and start afresh")

@@ -57,6 +57,9 @@ def claim(folder):
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
     with lock:
+        part = f".*.{16 * '[0-9a-f]'}.part"  # of runs killed while they wrote
+        for path in (*folder.glob(part), *folder.glob(f"cache/{part}")):
+            path.unlink(missing_ok=True)
         yield
 
 

@@ -56,8 +56,13 @@ def mean(loss, grads, stop):
     """Each process's loss, gradients (a dict) and whether it was asked to stop -> means, and whether any was."""
     if count() == 1:
         return loss, grads, stop
-    grads = {name: to_device(_world.allreduce(to_host(grad)) / count()) for name, grad in grads.items()}
-    return _world.allreduce(float(loss)) / count(), grads, _world.allreduce(stop) > 0
+    parts = [np.array([float(loss), stop]), *(to_host(grad).ravel() for grad in grads.values())]
+    mine = np.concatenate(parts, dtype=parts[1].dtype)
+    total = np.empty_like(mine)
+    _world.Allreduce(mine, total)  # one for all, and without pickles
+    (loss, stop), *parts = np.split(total / count(), np.cumsum([len(part) for part in parts])[:-1])
+    shaped = (to_device(part.reshape(grad.shape)) for part, grad in zip(parts, grads.values(), strict=True))
+    return loss, dict(zip(grads, shaped, strict=True)), bool(stop > 0)
 
 
 @contextmanager
@@ -74,7 +79,12 @@ def require_agreement(what, mine):
     """ValueError that names a difference if the texts `mine`, each a `what`, are not those of the leader."""
     if count() == 1:
         return
-    leaders = _world.bcast(mine)
+    text = "\0".join(mine).encode("utf-8", "surrogateescape")
+    length = np.array([len(text)])
+    _world.Bcast(length)
+    sent = bytearray(text[: length[0]].ljust(length[0]))
+    _world.Bcast(sent)
+    leaders = sent.decode("utf-8", "surrogateescape").split("\0")
     differ = f"processes 0 and {_world.rank} differ in the {what} {min({*mine} ^ {*leaders}, default='order')}"
     require(mine == leaders, f"{differ}: all processes need the same files, one --out, and one make of machine")
 

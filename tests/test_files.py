@@ -142,6 +142,18 @@ def test_a_second_run_is_kept_out_until_the_first_ends_or_dies(tmp_path):
             assert (tmp_path / "held").exists()
 
 
+def test_a_claim_sweeps_up_what_killed_runs_left_and_nothing_else(tmp_path):
+    ours = [f".a.npz.{'0a' * 8}.part", f"cache/.b.json.{'f' * 16}.part"]
+    others = [".notes.part", f"a.{'0' * 16}.part", f".a.{'0' * 15}.part", f"run/.a.npz.{'0' * 16}.part", "a.npz"]
+    for name in ours + others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with files.claim(tmp_path):
+        pass
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".lock", *others}
+
+
 def test_a_folder_that_cannot_be_had_is_named(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(OSError, match=rf"^cannot write into {tmp_path}/a/b: Not a directory; give another --out"):

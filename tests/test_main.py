@@ -13,7 +13,7 @@ from films import shot, write_film
 from tiny import ROOT, process, results
 
 from slowae import backend
-from slowae.__main__ import COMMANDS, main, parse
+from slowae.__main__ import COMMANDS, OLDEST, main, parse
 from slowae.commands import OPTIONS, compare, number
 
 
@@ -38,6 +38,13 @@ def empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_that_is_too_old_is_named_and_so_is_one_that_will_do(monkeypatch, capsys):
+    oldest = "{}.{}".format(*OLDEST)
+    assert f'requires-python = ">={oldest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
+    assert refused(capsys) == f"slowae: Python {oldest} or newer is needed, and this is 3.10; use a newer one"
 
 
 @pytest.mark.parametrize(

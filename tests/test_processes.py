@@ -109,10 +109,18 @@ def test_shares_are_equal_and_make_up_the_batch(monkeypatch):
     np.testing.assert_array_equal(np.concatenate(shares), batch)
 
 
-@pytest.mark.parametrize(("mine", "named"), [("a b c", "c"), ("a", "b"), ("b a", "order")])
+@pytest.mark.parametrize(("mine", "named"), [("a b\udce9 c", "c"), ("a", "b\udce9"), ("b\udce9 a", "order")])
 def test_what_a_process_has_read_and_the_leader_has_not_is_named(monkeypatch, mine, named):
-    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2, bcast=lambda mine: ["a", "b"]))
-    processes.require_agreement("film", ["a", "b"])
+    sent, leaders = [], ["a", "b\udce9"]  # a name that is no text
+    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=0, size=2, Bcast=lambda b: sent.append(b[:])))
+    processes.require_agreement("film", leaders)
+
+    def receive(buffer):
+        buffer[:] = sent[0]
+        sent.append(sent.pop(0))  # the length, then the text
+
+    monkeypatch.setattr(processes, "_world", SimpleNamespace(rank=1, size=2, Bcast=receive))
+    processes.require_agreement("film", leaders)
     with pytest.raises(ValueError, match=f"^processes 0 and 1 differ in the film {named}: all processes need the same"):
         processes.require_agreement("film", mine.split())
 

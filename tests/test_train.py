@@ -246,6 +246,11 @@ def test_a_damaged_checkpoint_is_named_and_left_where_it_is(tmp_path):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"^[^\n]*eq2-.* is damaged.*delete it and start afresh$"):
         fit_equation_2(tmp_path)
+    files.write_arrays(path, {"state of another program": np.zeros(3)})
+    with pytest.raises(
+        ValueError, match=r"^[^\n]*eq2-.* is not a checkpoint of this program; delete it and start afresh$"
+    ):
+        fit_equation_2(tmp_path)
     assert only(tmp_path) == path
 
 

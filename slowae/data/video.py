@@ -168,6 +168,7 @@ def load_scenes(paths, fps=6.0, tiles=1):
 
     What cannot be used is left out with a warning. ValueError if nothing remains.
     """
+    require(0 < fps < np.inf, f"frames a second must be a number above 0, not {fps:g}; give --fps 6, for example")
     chosen = dict(zip(map(Path, paths), [tiles] * len(paths) if tiles else choose_tiles(paths), strict=True))
 
     def read(path, name):
