@@ -1,0 +1,45 @@
+"""How the lessons draw: to follow a lesson you need not read this file."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from slowae.plots import COLOURS
+
+STYLES = "-", "--", ":", "-."
+
+
+def curves(axes, x, lines, **labels):
+    """{name: y} over x: each in a colour and a kind of line of its own; labels: what axes.set takes."""
+    for i, (name, y) in enumerate(lines.items()):
+        axes.plot(x, y, STYLES[i % len(STYLES)], color=COLOURS[i], label=name)
+    axes.set(**labels)
+    axes.legend(fontsize=8)
+
+
+def images(axes, pictures, **how):
+    """{title: picture}, one in each panel of `axes`, without ticks; how: what imshow takes -> the last one drawn."""
+    for panel, (title, picture) in zip(np.ravel(axes), pictures.items(), strict=True):
+        drawn = panel.imshow(picture, **how)
+        panel.set_title(title, fontsize=9)
+        panel.set(xticks=[], yticks=[])
+    return drawn
+
+
+def table(values, rows, columns, what):
+    """Positive numbers (rows, columns), written in cells that their magnitude colours."""
+    _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    drawn = axes.imshow(np.log10(np.clip(values, 1e-12, None)), cmap="cividis", vmin=-11, vmax=0, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        axes.text(j, i, f"{value:.0e}", ha="center", va="center", color="w" if value < 1e-5 else "k", fontsize=9)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.figure.colorbar(drawn, label=f"$\\log_{{10}}$ {what}")
+
+
+def histories(runs, panels):
+    """{name: history of train.fit}, {key: title}: each key over the steps in a panel of its own."""
+    _, axes = plt.subplots(1, len(panels), figsize=(9, 2.6), layout="constrained")
+    steps = [row["step"] for row in next(iter(runs.values()))]
+    for panel, (key, title) in zip(axes, panels.items(), strict=True):
+        lines = {name: [row[key] for row in history] for name, history in runs.items()}
+        curves(panel, steps, lines, xlabel="step", title=title, ylim=(0, None))
