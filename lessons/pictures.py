@@ -2,8 +2,10 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Rectangle
 
-from slowae.plots import COLOURS
+from slowae.measures import filter_similarity
+from slowae.plots import COLOURS, filter_mosaic
 
 STYLES = "-", "--", ":", "-."
 
@@ -43,3 +45,23 @@ def histories(runs, panels):
     for panel, (key, title) in zip(axes, panels.items(), strict=True):
         lines = {name: [row[key] for row in history] for name, history in runs.items()}
         curves(panel, steps, lines, xlabel="step", title=title, ylim=(0, None))
+
+
+def groups(axes, title, W, silent=(), group=4, seed=0):
+    """W (F, F, C, K): pool groups in blocks, the most alike first. Framed: a group whose filters are more alike than
+    those of 99 of 100 random groups of the same filters. Units in `silent` are left empty."""
+    F, K = W.shape[0], W.shape[-1]
+    similarity, rng = filter_similarity(W) - np.eye(K), np.random.default_rng(seed)
+    own = np.array([similarity[np.ix_(four, four)].mean() for four in np.arange(K).reshape(-1, group)])
+    random = [rng.choice(K, group, replace=False) for _ in range(1000)]
+    level = np.quantile([similarity[np.ix_(four, four)].mean() for four in random], 0.99)
+    order = np.argsort(-own)
+    units = (group * order[:, None] + np.arange(group)).ravel()
+    axes.imshow(filter_mosaic(W[..., units], group, np.flatnonzero(np.isin(units, silent))), interpolation="nearest")
+    inner, columns = int(np.ceil(np.sqrt(group))), int(np.ceil(np.sqrt(K / group)))
+    width = inner * (F + 1) + 2
+    for i in range((own > level).sum()):
+        corner = width * (i % columns) - 1.5, width * (i // columns) - 1.5
+        axes.add_patch(Rectangle(corner, width - 1, width - 1, fill=False, linewidth=2, clip_on=False))
+    axes.set_title(f"{title}: {(own > level).sum()} of {len(own)} groups alike", fontsize=9)
+    axes.axis("off")
