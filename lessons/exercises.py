@@ -5,12 +5,15 @@ First finite differences, then the package's own function on the same arguments.
 
 import ast
 import inspect
+import sys
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from answers import NotRight, agree, ask, call, compare, unchanged
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package lies beside the lessons
 from slowae.backend import to_device
 from slowae.gradcheck import check_gradients
 
@@ -176,3 +179,16 @@ def check_loss(answer, solution, returns, *, case="", seed=0, **arguments):
     _grade(label, names, expected, found, (forward, backward), arguments, arrays, np.random.default_rng(seed))
     _check_single(label, answer, solution, names, arguments)
     print(f"{label}: {', '.join(names)} right")
+
+
+def check_network(loss_and_gradients, params, *arguments):
+    """The gradients that loss_and_gradients(params, *arguments) returns, keyed as `params`, by finite differences."""
+
+    def forward(**params):
+        return loss_and_gradients(params, *arguments)
+
+    def backward(dout, grads):
+        return tuple(dout * grads[name] for name in params)
+
+    check_gradients(forward, backward, params, np.random.default_rng(0))
+    print(f"the gradients of {', '.join(params)} agree with finite differences")
