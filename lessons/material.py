@@ -22,7 +22,7 @@ def sliding_windows(path):
     of the dictionary `path` -> the dictionary, x (9, places, 400)."""
     kept = {name: value.astype(np.float32) for name, value in files.read_arrays(path).items()}
     whiten = Whitening(kept["mean"], kept["matrix"], float(kept["epsilon"]))
-    frame, _ = next(islice(video.decode(sources.find_videos(None)[0], pixels="gray"), 40, None))
+    frame, *_ = next(islice(video.decode(sources.find_videos(None)[0], pixels="gray"), 40, None))
     windows = np.lib.stride_tricks.sliding_window_view(frame, (20, 20))[::10]  # (rows, columns, 20, 20)
     windows = np.stack([windows[:, s : s + windows.shape[1] - 8 : 10] for s in range(9)])  # s pixels further right
     windows = windows[:, windows[0].std((2, 3)) > 16]  # (9, places, 20, 20)
