@@ -76,9 +76,9 @@ def measures(units, coherences, side, group=4):
         bars = left.bar(places, [row["ratio"] for row in coherence.values()], width, color=COLOURS[i], label=name)
         left.bar_label(bars, fmt="%.2f", fontsize=8, rotation=90, padding=2)
     left.axhline(1, color="black", linestyle=":", linewidth=1)
-    left.set_xticks(np.arange(len(coherence)), list(coherence))
-    left.set(ylabel="spread within groups /\nrandom regrouping", title="do pooled units belong together?")
-    left.margins(y=0.12)
+    left.set_xticks(np.arange(len(coherence)), list(coherence), rotation=20, fontsize=8)
+    left.set(ylabel="spread within groups /\nrandom regrouping", title="are groups alike?")
+    left.margins(y=0.2)
     for i, (name, look) in enumerate(units.items()):
         lines = {"histtype": "step", "linewidth": 1.6, "color": COLOURS[i], "density": True}
         area = look["area"]
@@ -87,9 +87,9 @@ def measures(units, coherences, side, group=4):
         apart = np.degrees(phase[:, :, None] - phase[:, None])[:, *np.triu_indices(group, 1)]
         apart = np.abs((apart + 180) % 360 - 180)
         right.hist(apart[np.isfinite(apart)], np.arange(0, 181, 10), label=name, **lines)
-    middle.set(xlabel=f"effective area, pixels (whole patch: {side**2})", title="how local is a unit?")
-    right.set(xlabel="phase between two units of a group, degrees", xticks=[0, 45, 90, 135, 180])
-    right.set_title("quadrature, not copies")
+    middle.set(xlabel=f"effective area, of {side**2} pixels", title="how local is a unit?")
+    right.set(xlabel="between two of a group, degrees", xticks=[0, 45, 90, 135, 180])
+    right.set_title("difference of phase")
     for axes in (middle, right):
         axes.set_ylabel("density")
         axes.legend(fontsize=8)
