@@ -167,3 +167,14 @@ def whitened_rows(rows):
     axes.set(xticks=[])
     axes.set_yticks(9 + 18 * np.arange(len(rows)), rows)
     return axes
+
+
+def curvature(z):
+    """z (3N, ...), all z_t-1, then all z_t, then all z_t+1 -> the angle between its two steps (N,), degrees.
+
+    0 where the code moves straight on, 120 on average where each frame's is independent; NaN where it stands still.
+    """
+    one, two = np.diff(z.reshape(3, len(z) // 3, -1), axis=0)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    cosine = np.divide((one * two).sum(1), lengths, out=np.full_like(lengths, np.nan), where=lengths > 0)
+    return np.degrees(np.arccos(cosine.clip(-1, 1)))
