@@ -132,7 +132,7 @@ def text(results):
     parts.append(
         f"MAP: mean average precision at 40. {scenes['tested']} scenes asked, {scenes['under_five_frames']} of them of "
         f"fewer than five frames. The moving third, {moving} of them: those whose frames differ most from their query, "
-        f"by {scenes['moving_from']:.1f} grey levels or more. Where nothing moves, every representation is right."
+        f"by {scenes['moving_from']:.1f} grey levels or more. Where little moves there is little to learn."
     )
     parts.append(_resampled(results))
     for task in ("crowded", "class"):

@@ -4,13 +4,14 @@ Each function returns a Figure, which a notebook shows and `save` writes. All ar
 defaults, whatever a user's matplotlibrc says, in Okabe and Ito's colours, which colour-blind readers can distinguish.
 """
 
+import io
 import warnings
 from contextlib import contextmanager
 
+import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from cycler import cycler
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
@@ -35,6 +36,16 @@ def styled():
     own = {"figure.dpi": matplotlib.rcParams["figure.dpi"], "axes.prop_cycle": CURVES}
     with matplotlib.style.context(["default", own]):
         yield
+
+
+class Figure(matplotlib.figure.Figure):
+    """Matplotlib's, which a notebook shows before pyplot has drawn anything there, too."""
+
+    @styled()
+    def _repr_png_(self):
+        file = io.BytesIO()
+        self.canvas.print_figure(file, format="png", bbox_inches="tight")
+        return file.getvalue()
 
 
 @styled()
