@@ -202,6 +202,7 @@ def silent(answer, solution):
     cases = {
         "far from 0": row | {"b_e": -strongest * [1.5, 1.5, 1.5, 0.5, 0.5, 0, 0, 0]},
         "some on at one place of one frame": row | {"b_e": -strongest * [1.1, 0.999, 0.9, 0.5, 0, 0, 1.1, 0.99]},
+        "some hardly on": row | {"b_e": -strongest * (1 - 1e-10 * np.arange(1, 9))},
         "all exactly 0": row | {"W_e": 0 * row["W_e"], "b_e": np.zeros(8)},
     }
     for case, params in cases.items():
