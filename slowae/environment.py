@@ -12,14 +12,12 @@ from slowae import __version__, backend, blocks, processes
 
 def about(start):
     """For results.json, of a run that began at `start` (time.perf_counter): where it ran, and what it took."""
-    peak = None  # where the platform does not measure it
-    with suppress(ImportError):
+    took = {"seconds": round(time.perf_counter() - start, 1), "peak_mb": None}
+    with suppress(ImportError):  # where the platform does not measure it
         import resource
 
-        peak = round(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        )
-    took = {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        took["peak_mb"] = round(peak / (2**20 if sys.platform == "darwin" else 2**10))
     return {"backend": backend.chosen(), "versions": versions(), "machine": machine()} | took
 
 

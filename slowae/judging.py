@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from slowae import files, progress, retrieval, scores
-from slowae.data.scenes import moving_third
 from slowae.methods import METHODS, Data
 
 
@@ -46,12 +45,13 @@ def evenly(frames, most):
     return frames[:: -(-len(frames) // most)]
 
 
-def judge(methods, runs, folds, images=None, classes=False, distractors=0):
+def judge(methods, runs, folds, moving, images=None, classes=False, distractors=0):
     """Every row, on every fold, in one Run for each seed -> {name: Row}.
 
-    images: {part: images, labels} of CIFAR-10, which the models of the first fold compare, if `classes`.
+    moving: which of all queries are the moving third. images: {part: images, labels} of CIFAR-10, which the models of
+    the first fold compare, if `classes`.
     """
-    rows, moving = {name: Row() for name in methods}, moving_third(np.concatenate([fold.motion for fold in folds]))
+    rows = {name: Row() for name in methods}
     for run in runs:
         for name, row in rows.items():
             parts = [_temporal(name, row, run, fold, distractors) for fold in folds]

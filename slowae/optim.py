@@ -71,7 +71,9 @@ def project(params, kappa=inf):
     """
     W_d = params["W_d"]
     W_d /= _norms(W_d)
-    params["b_e"].clip(-kappa * _norms(params["W_e"]), 0, out=params["b_e"])
+    params["b_e"].clip(None, 0, out=params["b_e"])
+    if kappa < inf:  # inf times the norm of a filter of zeros is NaN
+        params["b_e"].clip(-kappa * _norms(params["W_e"]), None, out=params["b_e"])
 
 
 def _norms(W):

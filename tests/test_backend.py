@@ -1,11 +1,46 @@
-"""NumPy or CuPy with one word; threads that keep their order; a GPU that follows the host."""
+"""NumPy or CuPy with one word; every name taken from the backend exists in both; what needs a GPU says so."""
 
+import ast
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import slowae
 from slowae import backend, blocks, conv, conv_fourier, model, optim
+
+PACKAGE = Path(slowae.__file__).parent
+
+
+def names_from_the_backend(source):
+    """Dotted names that follow `xp.` or `array_module(...).` in a module."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "array_module"
+        if parts and (called or getattr(node, "id", "") == "xp"):
+            names.add(".".join(reversed(parts)))
+    return names
+
+
+def test_names_from_the_backend_exist_in_cupy():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    names = set().union(*(names_from_the_backend(path.read_text()) for path in PACKAGE.rglob("*.py")))
+    assert {"zeros_like", "sqrt", "sign", "lib.stride_tricks.sliding_window_view"} <= names
+    for name in names:
+        value = cupy
+        for part in name.split("."):
+            value = getattr(value, part, None)
+        assert value is not None, f"cupy has no {name}"
+
+
+def test_only_the_backend_imports_cupy():
+    importers = {path.name for path in PACKAGE.rglob("*.py") if "import cupy" in path.read_text()}
+    assert importers == {"backend.py"}
 
 
 def test_an_empty_setting_is_none(monkeypatch):

@@ -77,6 +77,13 @@ def test_projection_keeps_directions_and_twice_is_once(shape, kappa):
         np.testing.assert_array_equal(to_host(params["W_e"]), host["W_e"])
 
 
+@pytest.mark.parametrize(("kappa", "bias"), [(np.inf, -2), (1.0, 0)])
+def test_the_projection_of_a_filter_of_zeros_is_finite(kappa, bias):
+    params = {"W_e": np.zeros((6, 1)), "b_e": np.array([-2.0]), "W_d": np.ones((6, 1))}
+    optim.project(params, kappa)
+    assert params["b_e"].tolist() == [bias]
+
+
 def test_with_kappa_no_unit_is_silent():
     """|b_e| at most |W_e|, and W_e x of frames of variance 1 exceeds |W_e| somewhere; without the bound none is on."""
     rng = np.random.default_rng(0)

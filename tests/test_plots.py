@@ -41,7 +41,8 @@ def test_files_are_whole_and_the_same_whatever_a_users_settings(tmp_path):
     def saved():
         rng = np.random.default_rng(0)
         curves = {"pixels": (rng.random(5), np.linspace(0.1, 1, 5), 0.5)}
-        history = [{"step": step} | dict.fromkeys(plots.WATCHED, 0.5) for step in (1, 2)]
+        row = dict(reconstruction=0.5, sparsity=0.1, slowness=0.2, active=0.3, dead=0)
+        history = [{"step": 1} | row, {"step": 2} | row]
         figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5))),
                    plots.nearest_frames(rng.integers(0, 255, (9, 4, 4, 3), np.uint8), 0, {"a": [1, 2]}, np.arange(9)),
                    plots.training_curves({"a": history}),

@@ -126,8 +126,8 @@ def compare(settings):
         images = {part: cifar.load(part) for part in ("train", "test")}
     folds = [make_fold(parts, how, settings, images) for parts, how in parted]
     runs = [settings.run(i) for i in range(settings.seeds)]
-    rows = judge(settings.methods, runs, folds, images, settings.classes, settings.distractors)
     moving = scenes.moving_third(np.concatenate([fold.motion for fold in folds]))
+    rows = judge(settings.methods, runs, folds, moving, images, settings.classes, settings.distractors)
     results = report.results(rows, folds, parted, moving) | {"settings": used(settings, runs[0])}
     results |= environment.about(start)
     text = table.text(results)

@@ -54,7 +54,7 @@ def _upright(image, a, b, c, d):
     """The image turned and mirrored by its display matrix."""
     if abs(b) > abs(a):
         image, a, d = image.swapaxes(0, 1), c, b
-    return image[:: int(np.sign(d)), :: int(np.sign(a))]
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def decode(path, height=None, width=None, pixels="rgb24"):

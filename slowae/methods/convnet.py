@@ -165,9 +165,8 @@ def fit(data, config, run, few=None, film=None, loss=loss_and_gradients):
         every=400,
     )
     learned = to_host(fold(to_device(params), some, config.stages))
-    return (
-        inputs | eq2.as_layers(learned, config.stages) | {name: learned[name] for name in ("W_3", "b_3", "W_4", "b_4")}
-    )
+    behind = {name: learned[name] for name in ("W_3", "b_3", "W_4", "b_4")}
+    return inputs | eq2.as_layers(learned, config.stages) | behind
 
 
 def image_accuracy(params, images, labels):

@@ -20,14 +20,6 @@ from slowae import files
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999", "#F0E442"]
 CURVES = cycler(linestyle=["-", "--", ":", "-."]) * cycler(color=COLOURS)  # all colours, then again in another line
 SIDE = 0.9  # of a frame in a row of frames
-# What model.statistics says, and how its axis is called.
-WATCHED = {
-    "reconstruction": "error / variance",
-    "sparsity": "mean h",
-    "slowness": "mean |z - z'| / mean z",
-    "active": "share of h > 0",
-    "dead": "share of silent units",
-}
 
 
 @contextmanager
@@ -169,10 +161,17 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
 
 
 @styled()
-def training_curves(histories, panels=WATCHED):
-    """{name: history of train.fit}, {key of its rows: label of an axis} -> a panel for each key, over the steps."""
-    figure = Figure(figsize=(2.8 * len(panels), 2.9), layout="constrained")
-    for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+def training_curves(histories):
+    """{name: history of train.fit} -> what model.statistics says, over the steps."""
+    panels = {
+        "reconstruction": "error / variance",
+        "sparsity": "mean h",
+        "slowness": "mean |z - z'| / mean z",
+        "active": "share of h > 0",
+        "dead": "share of silent units",
+    }
+    figure = Figure(figsize=(14, 2.9), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for name, history in histories.items():
             axes.plot([row["step"] for row in history], [row[key] for row in history], label=name)
         axes.set(xlabel="step", title=key, ylabel=label, ylim=(0, None))
