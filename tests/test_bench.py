@@ -28,7 +28,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "PAUSE", 0)
     monkeypatch.setattr(bench, "TURN", 1e-9)
     monkeypatch.setattr(bench, "MODES", ("eager",))
-    monkeypatch.setattr(bench, "limit", lambda rng, repeats: 50.0)
+    monkeypatch.setattr(bench, "limit", lambda repeats: 50.0)
     monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
 
