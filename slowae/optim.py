@@ -71,9 +71,8 @@ def project(params, kappa=inf):
     """
     W_d = params["W_d"]
     W_d /= _norms(W_d)
-    params["b_e"].clip(None, 0, out=params["b_e"])
-    if kappa < inf:  # inf times the norm of a filter of zeros is NaN
-        params["b_e"].clip(-kappa * _norms(params["W_e"]), None, out=params["b_e"])
+    lowest = -kappa * _norms(params["W_e"]) if kappa < inf else None  # inf times the norm of a filter of zeros is NaN
+    params["b_e"].clip(lowest, 0, out=params["b_e"])
 
 
 def _norms(W):
