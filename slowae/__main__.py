@@ -27,7 +27,7 @@ commands:
 
 
 class Parser(argparse.ArgumentParser):
-    """Bad words end in one sentence, like all bad input; help into a closed pipe ends as BrokenPipeError."""
+    """Wrong arguments raise ValueError, and help into a closed pipe BrokenPipeError."""
 
     def error(self, message):
         raise ValueError(f"{message}; see {self.prog} --help")

@@ -1,4 +1,4 @@
-"""A batch in blocks on threads: the passes between the matrix products, too, use every core, and stay in its cache."""
+"""A batch in blocks on threads: all passes use every core and stay in its cache."""
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor

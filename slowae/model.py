@@ -88,7 +88,7 @@ def filters_for(x):
 
 
 def _require_frames(params, x):
-    """The one look at what enters: after it shapes and dtypes fit, and squares of frames fit into float32."""
+    """ValueError unless shapes and dtypes fit, and squares of frames fit into float32."""
     W = params["W_e"]
     fit = len(x) and x.ndim == W.ndim and x.shape[-1] == W.shape[-2] and x.dtype == W.dtype and x.dtype.kind == "f"
     require(fit, f"frames {x.shape} {x.dtype} do not fit the filters {W.shape} {W.dtype}")

@@ -72,7 +72,7 @@ def text(results):
     """{name: numbers of `judge`, and for Eq. 2 a "test" of model.statistics} -> a table with a column for each."""
     titles = {"alpha0": "alpha = 0", "sparse": "alpha > 0", **OTHERS}
     watched = {"slowness": "mean change / mean z", "reconstruction": "error / variance", "active": "active units",
-               "dead": "dead units"}  # fmt: skip
+               "dead": "silent units"}  # fmt: skip
     looks = [f"{quantity}, within / regrouped" for quantity in results["alpha0"]["coherence"]]
     columns = [["", *looks, "effective area, pixels", "slowness, <(z - z')^2> / var z", *watched.values()]]
     for name, numbers in results.items():

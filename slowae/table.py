@@ -98,14 +98,14 @@ def differences(results, *tasks):
 
 def learning(results):
     """results.json -> columns: what each row became, and what that took."""
-    alike, seconds, numbers, silent = ["alike"], ["seconds"], ["numbers"], ["units silent"]
+    likeness, seconds, learned, silent = ["likeness ratio"], ["seconds"], ["parameters"], ["units silent"]
     for row in results["rows"].values():
         groups, units = row.get("groups"), row.get("units")
-        alike.append(f"{groups['within'] / groups['between']:.2f}" if groups else "")
+        likeness.append(f"{groups['within'] / groups['between']:.2f}" if groups else "")
         seconds.append(f"{row['seconds']:.0f}" if "learned" in row else "")
-        numbers.append(f"{row['learned']:,}" if "learned" in row else "")
+        learned.append(f"{row['learned']:,}" if "learned" in row else "")
         silent.append(f"{len(units['silent'])} of {units['of']}" if units else "")
-    return [alike, seconds, numbers, silent]
+    return [likeness, seconds, learned, silent]
 
 
 def _resampled(results):
@@ -141,7 +141,7 @@ def text(results):
     parts.append(markdown([["representation", *titles], *learning(results)]))
     for title, row in zip(titles, results["rows"].values(), strict=True):
         if row["dead"]:
-            parts.append(f"{title} is dead: all its codes are equal, and it scores what chance does.")
+            parts.append(f"{title} has a constant code, and scores what chance does.")
         if "decoded" in row:
             shares = ", ".join(f"{name} {share:.3f}" for name, share in row["decoded"].items())
             parts.append(f"{title}, error as a share of the frames' variance: {shares}")

@@ -176,7 +176,7 @@ def test_a_row_whose_codes_are_equal_is_said_to_be_dead(work, monkeypatch, capsy
     assert found["rows"]["random"]["dead"] and not found["rows"]["pixels"]["dead"]
     assert value(found, "random") == pytest.approx(value(found, "chance"))
     printed = capsys.readouterr().out
-    assert "random weights is dead" in printed and "pixels is dead" not in printed
+    assert "random weights has a constant code" in printed and "pixels has a" not in printed
 
 
 def test_results_of_a_run_that_asked_less_can_be_read(kept):

@@ -1,6 +1,6 @@
 """Every way to turn a frame into a code that this project compares: one row each of METHODS, in the order of the table.
 
-A new row is a file beside this one with a `fit` and an `encode`, and a line below. Whatever a `fit` is given, data,
+A new row is a file beside this one with a `fit` and an `encode`, and two lines below. Whatever a `fit` is given, data,
 configurations and settings, is in the names of its cached files. Cadieu and Olshausen (2012), who
 learn what stays and what moves as amplitudes and phases, have no row.
 """

@@ -70,7 +70,7 @@ def moments(z):
     """z (N, H, W, K) -> the mean of each map (K,), and the standard deviation about them, one for all."""
     centre = z.mean((0, 1, 2))
     scale = np.sqrt(((z - centre) ** 2).mean())
-    require(scale > 0, "every code is the same: the layer is dead; try a smaller alpha or beta")
+    require(scale > 0, "every code is the same; try a smaller alpha or beta")
     return centre, scale
 
 
