@@ -66,8 +66,8 @@ def project(params, kappa=inf):
 
     Without the first, (W_e, b_e, W_d) -> (c W_e, c b_e, W_d / c), c -> 0, makes sparsity and slowness free. With biases
     above 0, at alpha = 0, every unit is always on, and slowness is free again. A unit that no frame activates has no
-    gradient and stays silent. Where the input has variance 1, W_e x varies by about |W_e|: with kappa = 0.5 half of that
-    turns a unit on.
+    gradient and stays silent. Where the input has variance 1, W_e x varies by about |W_e|: with kappa = 0.5 half of
+    that turns a unit on.
     """
     W_d = params["W_d"]
     W_d /= _norms(W_d)

@@ -23,7 +23,9 @@ def chosen_backend(request):
 
 
 @pytest.fixture(autouse=True)
-def _no_user_settings(monkeypatch):
+def _each_by_itself(monkeypatch):
+    """No user's settings; and a backend that a test, or main(), chooses is chosen for that test alone."""
+    monkeypatch.setattr(backend, "_chosen", backend._chosen)
     for name in ("SLOWAE_DATA", "SLOWAE_BACKEND", "SLOWAE_CONV"):
         monkeypatch.delenv(name, raising=False)
 

@@ -1,8 +1,7 @@
-"""Pairs of patches out of arrays: one place in both frames, whitened, of one contrast; and batches of them."""
+"""Pairs of patches out of arrays: one place in both frames, whitened, of one contrast."""
 
 import numpy as np
 
-from slowae.backend import to_device, to_host
 from slowae.data import patches
 from slowae.data.scenes import Scene
 from slowae.data.whitening import fit_whitening
@@ -36,12 +35,3 @@ def test_patches_of_frames_are_one_place_in_both_frames_of_a_pair():
         assert len(match) == 1
         drawn.update(match)
     assert drawn == set(possible)
-
-
-def test_a_batch_is_pairs_all_first_ones_then_all_second_ones():
-    x = np.random.default_rng(0).standard_normal((2, 30, 4))
-    batch = to_host(patches.batches(to_device(x), 8)(np.random.default_rng(1)))
-    assert batch.shape == (16, 4) and len(np.unique(batch, axis=0)) > 8
-    for first, second in zip(batch[:8], batch[8:], strict=True):
-        (i,) = np.flatnonzero((x[0] == first).all(1))
-        np.testing.assert_array_equal(x[1, i], second)

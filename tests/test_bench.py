@@ -7,7 +7,6 @@ import bench
 import numpy as np
 import pytest
 
-from slowae import backend
 from slowae.methods import FIRST, SECOND
 from slowae.model import Config
 
@@ -29,7 +28,6 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "TURN", 1e-9)
     monkeypatch.setattr(bench, "MODES", ("eager",))
     monkeypatch.setattr(bench, "limit", lambda repeats: 50.0)
-    monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
 
 @pytest.mark.parametrize("name", SMALL)

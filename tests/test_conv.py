@@ -8,7 +8,6 @@ from strict import Strict
 
 from slowae import conv, conv_fourier
 from slowae.backend import to_device, to_host
-from slowae.conv import im2col
 from slowae.gradcheck import check_gradients
 
 BOTH = pytest.mark.parametrize("module", [conv, conv_fourier], ids=lambda module: module.__name__)
@@ -63,12 +62,6 @@ def test_decode_is_the_transpose_of_conv(module, shapes, seed):
     _, x, W, b, h = draw(shapes, seed)
     found = to_host(everything(module, *map(to_device, (x, W, 0 * b, h))))
     np.testing.assert_allclose((found["a"] * h).sum(), (x * found["x_hat"]).sum(), rtol=1e-9, atol=1e-9)
-
-
-def test_im2col_rows_are_padded_patches():
-    rows = to_host(im2col(to_device(np.arange(1.0, 10).reshape(1, 3, 3, 1)), 3))
-    assert rows[0].tolist() == [0, 0, 0, 0, 1, 2, 0, 4, 5]
-    assert rows[4].tolist() == list(range(1, 10))
 
 
 @BOTH

@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from PIL import Image
 from strategies import seeds
 from strict import in_use
+from tiny import refuse
 
-from slowae import backend, plane_measures, plots
+from slowae import plane_measures, plots
 from slowae.__main__ import main
 from slowae.backend import to_device, to_host
 from slowae.commands import plane as command
@@ -104,9 +105,8 @@ def test_normalise():
 
 @pytest.fixture
 def rendered(tmp_path_factory, monkeypatch):
-    """SLOWAE_DATA of this run of the tests; main() leaves the backend as it is."""
+    """SLOWAE_DATA of this run of the tests."""
     monkeypatch.setenv("SLOWAE_DATA", str(tmp_path_factory.getbasetemp() / "plane"))
-    monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
 
 def test_the_coarse_plane_unrolls(rendered):
@@ -144,16 +144,14 @@ def test_the_command_writes_everything_and_the_same_again(rendered, tmp_path, mo
     assert settings == asdict(Config(steps=3)) | asdict(command.Settings(step=15))
     assert f"{results['end']['degrees_between_gradients']:.1f} degrees" in capsys.readouterr().out
 
-    def fail(*_):
-        raise RuntimeError("Failed to process string with tex")
-
-    monkeypatch.setattr(plots, "save", fail)  # numbers come first, and each picture that fails costs itself alone
+    # Numbers come first, and each picture that fails costs itself alone.
+    monkeypatch.setattr(plots, "save", refuse(RuntimeError("no LaTeX")))
     (cached,) = (tmp_path / "cache").iterdir()
     before = cached.read_bytes()
     for change in ([], ["--margin", "3"], ["--rate", "0.01"]):
         (tmp_path / "results.json").unlink()
         assert main([*WORDS, str(tmp_path), *change]) == 0
-        assert capsys.readouterr().err.count("could not be drawn: Failed to process string with tex") == 3
+        assert capsys.readouterr().err.count("could not be drawn: no LaTeX") == 3
         arrays, results = written()
         assert np.array_equal(arrays["z_end"], first["z_end"]) == (results["settings"] == settings) == (not change)
         assert cached.read_bytes() == before

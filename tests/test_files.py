@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import refuse
 
 from slowae import backend, files
 from slowae.model import Config
@@ -19,13 +20,6 @@ ARRAYS = {"x": np.arange(12.0).reshape(3, 4), "n": np.array(3), "text": np.array
 
 def only(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def refuse(error):
-    def refused(*_, **__):
-        raise error
-
-    return refused
 
 
 # Writing

@@ -35,6 +35,19 @@ def draw(name, seed, dtype=float):
     return {key: off_zero(rng, shape).astype(dtype) for key, shape in SHAPES[name].items()}
 
 
+def members(h, group, size):
+    """h (N, H, W, K) -> the h_j of each P_i by a loop, (N, H/size, W/size, K/group, group size^2)."""
+    N, H, W, K = h.shape
+    out = np.zeros((N, H // size, W // size, K // group, size, size, group))
+    for n, y, x, k in np.ndindex(N, H, W, K):
+        out[n, y // size, x // size, k // group, y % size, x % size, k % group] = h[n, y, x, k]
+    return out.reshape(*out.shape[:4], -1)
+
+
+def pool_by_loop(h, group, size):
+    return np.sqrt((members(h, group, size) ** 2).sum(-1))
+
+
 @EVERY
 @given(seeds)
 def test_gradients(name, seed):
@@ -71,13 +84,10 @@ def test_relu_at_the_kink_is_flat():
 
 @given(pooled_shapes(), seeds)
 def test_l2_pool_equals_the_loop_and_its_gradients_the_differences(shapes, seed):
-    ((N, H, W, K), group, size), rng = shapes, np.random.default_rng(seed)
-    h = off_zero(rng, (N, H, W, K))
-    z = np.zeros((N, H // size, W // size, K // group))
-    for n, y, x, k in np.ndindex(N, H, W, K):
-        z[n, y // size, x // size, k // group] += h[n, y, x, k] ** 2
+    (shape, group, size), rng = shapes, np.random.default_rng(seed)
+    h = off_zero(rng, shape)
     found, _ = l2_pool_forward(to_device(h), group, size)
-    np.testing.assert_allclose(to_host(found), np.sqrt(z), rtol=1e-12)
+    np.testing.assert_allclose(to_host(found), pool_by_loop(h, group, size), rtol=1e-12)
     check_gradients(lambda h: l2_pool_forward(h, group, size), l2_pool_backward, {"h": h}, rng)
 
 

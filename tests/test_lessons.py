@@ -1,5 +1,6 @@
 """Every lesson runs with the package's functions as answers, stops politely without them, and catches wrong ones."""
 
+import importlib
 import inspect
 import json
 import pickle
@@ -17,7 +18,7 @@ from exercises import NotRight, solution
 from slowae import train
 from slowae.data import film_patches, video, whitening
 from tests.lessons import FOLDER, LESSONS, answer, cells, imported, solved
-from tests.planted import PLANTED
+from tests.planted import PLANTED, planted
 
 LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 FOLLOW_THE_DTYPE = "slowae.layers", "slowae.losses", "slowae.conv", "slowae.model"
@@ -58,18 +59,19 @@ def run(source, space, path):
     exec(compile(source, f"<{path.stem}>", "exec"), space)
 
 
+def each(change, out):
+    """`out`, an array, a number, or a dict or tuple of them, each changed."""
+    if isinstance(out, dict):
+        return {name: each(change, value) for name, value in out.items()}
+    return tuple(each(change, value) for value in out) if isinstance(out, tuple) else change(out)
+
+
 def larger(out):
-    """Everything in `out`, an array, a number or a dict of them, by a hundredth."""
-    return {name: larger(value) for name, value in out.items()} if isinstance(out, dict) else out * 1.01
+    return each(lambda value: 1.01 * value, out)
 
 
 def doubled(out):
-    """Everything float32 in `out`, nested, as float64."""
-    if isinstance(out, dict):
-        return {name: doubled(value) for name, value in out.items()}
-    if isinstance(out, tuple):
-        return tuple(map(doubled, out))
-    return np.float64(out) if getattr(out, "dtype", None) == np.float32 else out
+    return each(lambda value: np.float64(value) if getattr(value, "dtype", None) == np.float32 else value, out)
 
 
 def arrays(value):
@@ -156,13 +158,14 @@ def check_the_check(source, following, space, path):
         with pytest.raises(NotRight, match=name):
             run_check(wrong)
             pytest.fail(f"{path.stem}: {name}, {what}, passes its check")
-    pasted, given = space | {"right": function, "replace": replace}, ", ".join(f"{n}={n}" for n in signature)
-    for wrong, message in PLANTED[f"{function.__module__}.{name}"]:
-        run(source.replace("return ...", wrong.replace("ANSWER", f"right({given})")), pasted, path)
+    pasted, own = space | {"right": function, "replace": replace}, solution(function).data
+    asked = f"right({', '.join(f'{n}={n}' for n in signature)})"
+    for *mistake, message in PLANTED[f"{function.__module__}.{name}"]:
+        run(planted(source, asked, own, *mistake), pasted, path)
         with np.errstate(all="ignore"), pytest.raises(NotRight, match=f"{name}.*{message}"):
             run(following, pasted, path)
-            pytest.fail(f"{path.stem}: {name} passes its check with {wrong}")
-    run(solution(function).data, pasted, path)
+            pytest.fail(f"{path.stem}: {name} passes its check with {mistake}")
+    run(own, pasted, path)
     assert pasted[name] is not function
     run(following, pasted, path)
     run(imported(source), space, path)
@@ -210,6 +213,11 @@ def test_can_be_read_where_it_is_stored(path):
     assert not [o for o in outputs if "widget" in "".join(o.get("data", {}))], "a slider shows as text only"
     figures = [o["data"] for o in outputs if "<Figure" in "".join(o.get("data", {}).get("text/plain", ""))]
     assert all("image/png" in data for data in figures), "a figure shows as text only"
+    for cell in code:
+        if shown := re.fullmatch(r"exercises\.solution\((\w+)\.(\w+)\)", "".join(cell["source"])):
+            function = getattr(importlib.import_module(f"slowae.{shown[1]}"), shown[2])
+            stored = "".join(cell["outputs"][0]["data"]["text/plain"])
+            assert stored == solution(function).data.rstrip(), "run python -m tests.lessons"
 
 
 @LESSON

@@ -10,17 +10,11 @@ import sys
 
 import pytest
 from films import shot, write_film
-from tiny import ROOT, process, results
+from tiny import ROOT, process, refuse, results
 
 from slowae import backend
 from slowae.__main__ import COMMANDS, OLDEST, main, parse
 from slowae.commands import OPTIONS, compare, number
-
-
-@pytest.fixture(autouse=True)
-def _backend_stays(monkeypatch):
-    """main() chooses a backend for the whole process; the other tests keep theirs."""
-    monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
 
 def refused(capsys, *words):
@@ -105,10 +99,7 @@ NO_THREADS = "the system gives no more threads or processes; close other program
     ],
 )
 def test_what_stops_a_command_is_one_sentence(capsys, monkeypatch, error, code, sentence):
-    def stop(args):
-        raise error
-
-    monkeypatch.setattr(compare, "run", stop)
+    monkeypatch.setattr(compare, "run", refuse(error))
     assert main([]) == code
     assert capsys.readouterr().err.strip().split("\n") == [sentence]
 
@@ -219,7 +210,11 @@ assert np.isfinite(loss) and grads.keys() == params.keys()
 HELP = "import sys, slowae.commands.compare; assert 'matplotlib' not in sys.modules"
 
 
-@pytest.mark.parametrize("program", [LITTLE, HELP], ids=["the mathematics needs little", "help waits for no figure"])
+ROWS = "import sys; sys.modules['av'] = None; import slowae.methods"
+IDS = "the mathematics needs little", "help waits for no figure", "rows need no video library"
+
+
+@pytest.mark.parametrize("program", [LITTLE, HELP, ROWS], ids=IDS)
 def test_importing_sets_nothing_and_loads_little(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

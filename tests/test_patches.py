@@ -5,10 +5,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from films import write_film
 from strict import in_use
+from test_film_patches import moving_film, write_film
+from tiny import refuse
 
-from slowae import backend, measures, model, patch_banks, plots
+from slowae import measures, model, patch_banks, plots
 from slowae.__main__ import main
 from slowae.backend import to_device, to_host
 from slowae.commands import patches as command
@@ -69,6 +70,7 @@ def test_a_batch_is_pairs_and_biases_learn_slower(monkeypatch):
     for first, second in zip(batch[:8], batch[8:], strict=True):
         (i,) = np.flatnonzero((X[0] == first).all(1))
         assert (X[1, i] == second).all()
+    assert len(np.unique(batch, axis=0)) > 8
     _, grads = real(start, batch, SPARSE)
     np.testing.assert_allclose(params["W_e"], start["W_e"] - 1e-5 * grads["W_e"], rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(params["b_e"] - start["b_e"], -1e-6 * grads["b_e"], rtol=1e-2, atol=2e-8)
@@ -95,12 +97,9 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     """On films of a texture that moves one pixel a frame."""
     rng, out = np.random.default_rng(0), tmp_path / "out"
     for i in range(6):
-        world = rng.choice(np.array([70, 150], np.uint8), (12, 17)).repeat(8, 0).repeat(8, 1)
-        frames = np.stack([world[:, t : t + 128] for t in range(5)])
-        write_film(tmp_path / f"{i}.mkv", np.repeat(frames[..., None], 3, axis=3), rate=24)
+        write_film(tmp_path / f"{i}.mkv", moving_film(rng, 5))
     monkeypatch.setattr(command, "Settings", partial(Settings, filters=32, steps=8, batch=8, rate=1e-5, pairs=200))
     monkeypatch.setattr(patch_banks, "SHOWN", 32)
-    monkeypatch.setattr(backend, "_chosen", backend._chosen)
     words = ["patches", "--video", str(tmp_path), "--out", str(out)]
     assert main(words) == 0
     pictures = {"figure2.png", "rivals.png"}
@@ -111,6 +110,8 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose((first["W_d_sparse"] ** 2).sum(0), 1, rtol=1e-5)
     assert np.abs(first["W_e_sparse"] - first["W_e"]).max() < 1e-3  # where the first run ended
     assert (first["b_e"] <= 0).all() and first["matrix"].shape == (SIDE**2, SIDE**2)
+    x, tested, *_ = command.load(sorted(tmp_path.glob("*.mkv")), command.Settings())
+    assert len(tested) > 0 and not {pair.tobytes() for pair in x.reshape(-1, SIDE**2)} & {y.tobytes() for y in tested}
     results = json.loads((out / "results.json").read_text())
     runs = results["runs"]
     assert runs.keys() == {"alpha0", "sparse", "sfa", "subspace", "unitary"} and runs["alpha0"]["test"]["dead"] >= 0
@@ -120,10 +121,7 @@ def test_the_command_end_to_end_and_again(tmp_path, monkeypatch, capsys):
     assert f"alpha = 0: {results['area_ratio']:.2f}" in printed
     assert f"{runs['unitary']['delta']:.3f} " in printed and f"{runs['sparse']['test']['active']:.3f} " in printed
 
-    def fail(*_):
-        raise RuntimeError("no LaTeX")
-
-    monkeypatch.setattr(plots, "save", fail)
+    monkeypatch.setattr(plots, "save", refuse(RuntimeError("no LaTeX")))
     next((out / "cache").glob("sparse-*")).unlink()
     (out / "results.json").unlink()
     assert main(words) == 0  # alpha0 is read from its checkpoint, sparse is trained again: both the same bits

@@ -44,6 +44,7 @@ def test_files_are_whole_and_the_same_whatever_a_users_settings(tmp_path):
         row = dict(reconstruction=0.5, sparsity=0.1, slowness=0.2, active=0.3, dead=0)
         history = [{"step": 1} | row, {"step": 2} | row]
         figures = [plots.precision_recall(curves, (np.ones(5), np.linspace(0, 1, 5))),
+                   plots.filters({"a": rng.standard_normal((3, 3, 3, 8))}),
                    plots.nearest_frames(rng.integers(0, 255, (9, 4, 4, 3), np.uint8), 0, {"a": [1, 2]}, np.arange(9)),
                    plots.training_curves({"a": history}),
                    paper.standings({"a": [(-0.1, None, None), (-0.2, None, None)]}, {"a": "control"}, "all"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from strategies import pooled_shapes, seeds
+from test_layers import members, pool_by_loop
 from test_methods import make_data
 from tiny import cheap, compare, write_films  # noqa: F401
 
@@ -27,15 +28,6 @@ def small(seed, N=5):
     x = rng.standard_normal((N, 8, 8, 2))
     h = to_host(model.encode(to_device(params), to_device(x), Config(group=1, size=1)))
     return rng, params, x, h, to_host(model.encode(to_device(params), to_device(x), POOL))
-
-
-def members(h, group, size):
-    """h (N, H, W, K) -> the h_j of each P_i by a loop, (N, H/size, W/size, K/group, group size^2)."""
-    N, H, W, K = h.shape
-    out = np.zeros((N, H // size, W // size, K // group, size, size, group))
-    for n, y, x, k in np.ndindex(N, H, W, K):
-        out[n, y // size, x // size, k // group, y % size, x % size, k % group] = h[n, y, x, k]
-    return out.reshape(*out.shape[:4], -1)
 
 
 @given(pooled_shapes(), seeds)
@@ -76,7 +68,7 @@ def test_ceiling_floor_and_a_projection_by_hand(reconstructed):
     params, h, z, reconstruct = reconstructed
     W_e, b_e, W_d = (to_host(params[name]) for name in ("W_e", "b_e", "W_d"))
     shares = conv.conv_forward(reconstruct()["floor"], W_e, b_e)[0].clip(0)
-    norm = np.sqrt((members(shares, 2, 2) ** 2).sum(-1))
+    norm = pool_by_loop(shares, 2, 2)
     gain = np.divide(z, norm, out=np.zeros_like(z), where=norm > 0)
 
     def everywhere(z):

@@ -10,7 +10,7 @@ from slowae import backend, checkpoints, conv, conv_fourier, model, optim, train
 from slowae.data import whitening
 from slowae.data.scenes import Scene, windows
 from slowae.data.whitening import Whitening
-from slowae.methods import FIRST, METHODS, SECOND, Data, Run, coherent, drlim_convolutional, subspace, unitary
+from slowae.methods import METHODS, Data, Run, coherent
 
 BOTH = pytest.mark.parametrize("by", [conv, conv_fourier], ids=lambda module: module.__name__)
 
@@ -61,15 +61,10 @@ def test_the_training_loop(by, optimizer, shape, tmp_path, monkeypatch):
 )
 def test_rows(by, name, monkeypatch):
     """Layer 2 upon layer 1, or with it, and a decoder upon both, from bytes to codes, in small."""
-    first, second = replace(FIRST, filters=8, side=3), replace(SECOND, filters=4, side=3)
-    group_sparse = replace(METHODS["group_sparse"].config, filters=8, side=3)
-    acceleration = replace(METHODS["acceleration"].config, filters=8, side=3)
-    configs = {
-        "layer1": first, "layer2": second, "acceleration": acceleration, "group_sparse": group_sparse,
-        "group_sparse2": replace(METHODS["group_sparse2"].config, filters=4, side=3),
-        "drlim2": drlim_convolutional.Config((first, second)), "subspace": subspace.Config(0.1, filters=8, side=3),
-        "unitary": unitary.Config(0.9, filters=8, side=3),
-    }  # fmt: skip
+    filters = {row: 8 for row in "layer1 acceleration group_sparse subspace unitary".split()}
+    filters |= {row: 4 for row in ("layer2", "group_sparse2")}
+    configs = {row: replace(METHODS[row].config, filters=count, side=3) for row, count in filters.items()}
+    configs["drlim2"] = replace(METHODS["drlim2"].config, stages=(configs["layer1"], configs["layer2"]))
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     film = Scene("film", 0, 1, 0, frames)
     whiten = Whitening(frames.mean(0).ravel().astype(np.float32), np.eye(192, dtype=np.float32) / 70)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from strategies import seeds
 from test_conv import conv_by_loop
-from test_methods import make_data, pool_by_loop
+from test_layers import pool_by_loop
+from test_methods import make_data
 
 from slowae.backend import to_device, to_host
 from slowae.gradcheck import check_gradients

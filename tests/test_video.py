@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from films import film, set_display_matrix, shot, write_film
+from tiny import refuse
 
 from slowae.data import scenes as scenes_
 from slowae.data import sources, video
@@ -107,14 +108,13 @@ def test_a_cover_is_no_film(monkeypatch):
 @pytest.mark.parametrize("number", [errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE])
 @pytest.mark.parametrize("when", ["open", "decode", "reformat"])
 def test_want_of_memory_or_threads_ends_the_run_and_is_not_called_damage(tmp_path, monkeypatch, number, when):
-    paths = [write_film(tmp_path / f"{i}.mkv", shot(i, 8, 64, 64)) for i in range(2)]
+    paths = [tmp_path / "0.mkv", tmp_path / "1.mkv"]  # their content is not looked at
+    paths[0].touch()
 
-    def refuse(*_, **__):
-        raise av.error.classes[number](number, os.strerror(number), "avcodec_open2()")
-
-    frame = SimpleNamespace(width=64, height=64, side_data={}, reformat=refuse)
-    packet = SimpleNamespace(decode=refuse if when == "decode" else lambda: [frame])
-    opened = refuse if when == "open" else lambda *_, **__: container(Disposition(0), packets=[packet])
+    refused = refuse(av.error.classes[number](number, os.strerror(number), "avcodec_open2()"))
+    frame = SimpleNamespace(width=64, height=64, side_data={}, reformat=refused)
+    packet = SimpleNamespace(decode=refused if when == "decode" else lambda: [frame])
+    opened = refused if when == "open" else lambda *_, **__: container(Disposition(0), packets=[packet])
     monkeypatch.setattr(video.av, "open", opened)
     with pytest.raises(OSError, match=r"0.mkv cannot be read now \(.*\): the machine lacks memory, .* and start again"):
         video.load_scenes(paths)
@@ -219,11 +219,12 @@ def test_a_film_whose_times_are_those_of_coding_keeps_its_frames(tmp_path):
     assert len(frames) == 40 and rate == 25.0
 
 
-def test_a_film_on_disk_becomes_its_scenes(tmp_path):
+def test_a_film_on_disk_becomes_its_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "place", lambda path: f"where {path.name} was taken")
     path = write_film(tmp_path / "film.mkv", film(10, 7, 1, 12, height=64, width=64), rate=12)
     scenes = video.load_scenes([path], fps=6, tiles=2)
     facts = {(s.video, s.shot, s.start, len(s.frames), s.step) for s in scenes}
-    assert len(scenes) == 12
+    assert len(scenes) == 12 and {s.place for s in scenes} == {"where film.mkv was taken"}
     assert facts == {("film.mkv", 0, 0, 10, 2), ("film.mkv", 1, 10, 7, 2), ("film.mkv", 3, 18, 12, 2)}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from films import shot, write_film
 
-from slowae import backend, plots
+from slowae import plots
 from slowae.__main__ import main, parse, program
 from slowae.data import whitening
 
@@ -26,6 +26,15 @@ PICTURES = "save filters training_curves precision_recall nearest_frames".split(
 
 def _nothing(*_, **__):
     pass
+
+
+def refuse(error):
+    """A function that does nothing but raise it."""
+
+    def refused(*_, **__):
+        raise error
+
+    return refused
 
 
 def cheap_whitening(frames, epsilon):
@@ -46,12 +55,11 @@ def write_films(folder, count=6, lengths=(9, 14), first=0):
 
 @pytest.fixture
 def cheap(monkeypatch):
-    """main() in seconds: no eigenvectors, no pictures; and the backend stays as it is."""
+    """main() in seconds: no eigenvectors, no pictures."""
     monkeypatch.setattr(whitening, "principal_axes", lambda frames: (frames,))
     monkeypatch.setattr(whitening, "whitening", cheap_whitening)
     for name in PICTURES:
         monkeypatch.setattr(plots, name, _nothing)
-    monkeypatch.setattr(backend, "_chosen", backend._chosen)
 
 
 def compare(*words):
