@@ -62,9 +62,3 @@ def to_host(x):
     if isinstance(x, dict):
         return {name: to_host(value) for name, value in x.items()}
     return x if array_module(x) is np else x.get()
-
-
-def synchronise():
-    """Wait until the device has done all its work, before a time is measured."""
-    if chosen() == "cupy":
-        cupy.cuda.runtime.deviceSynchronize()

@@ -66,29 +66,26 @@ def _factors(there, back, taps):
     return _times(there), back[:, None], taps[None]
 
 
-def _fourier(H, W, F, apart):
-    rows, columns = waves(W, F, half=True), waves(H, F, half=apart)
-    grid = rows[0].shape[1], columns[0].shape[1]
-    columns = _factors(*(wave[:, None] if apart else _times(wave) for wave in columns))
-    rows = _factors(*(wave[:, None] for wave in rows)) if apart else [wave[:, None, None] for wave in rows]
-    pairs = [  # (b, a, 1 or 2, R, n) -> (a, R b, n or 2 n)
-        [m.transpose(1, 3, 0, 2, 4).reshape(m.shape[1], m.shape[3] * m.shape[0], -1) for m in pair]
-        for pair in zip(rows, columns, strict=True)
-    ]
-    return _Fourier(*pairs, grid, (H + F // 2) * (W + F // 2))
-
-
 _cached = {}  # what _matrices has made
 
 
 def _matrices(x, W):
-    """_fourier for the frames or maps x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
+    """_Fourier for the frames or maps x (N, H, W, ...) and the filters W, in the dtype of x and where x is."""
     (_, H, width, _), (F, _, C, _) = x.shape, W.shape
     apart = 5 * C < 2 * H  # from the operations of a step: four transforms of K maps, five products
     key = type(x), str(x.device), x.dtype, H, width, F, apart
     if key not in _cached:
-        *pairs, grid, places = _fourier(H, width, F, apart)
-        _cached[key] = _Fourier(*([np.asarray(m, x.dtype, like=x) for m in pair] for pair in pairs), grid, places)
+        rows, columns = waves(width, F, half=True), waves(H, F, half=apart)
+        grid = rows[0].shape[1], columns[0].shape[1]
+        columns = _factors(*(wave[:, None] if apart else _times(wave) for wave in columns))
+        rows = _factors(*(wave[:, None] for wave in rows)) if apart else [wave[:, None, None] for wave in rows]
+
+        def matrix(m):  # (b, a, 1 or 2, R, n) -> (a, R b, n or 2 n)
+            m = m.transpose(1, 3, 0, 2, 4).reshape(m.shape[1], m.shape[3] * m.shape[0], -1)
+            return np.asarray(m, x.dtype, like=x)
+
+        pairs = [[*map(matrix, pair)] for pair in zip(rows, columns, strict=True)]
+        _cached[key] = _Fourier(*pairs, grid, (H + F // 2) * (width + F // 2))
     return _cached[key]
 
 

@@ -121,13 +121,8 @@ def write_json(path, value):
         file.write((text + "\n").encode())
 
 
-def write_groups(path, groups):
-    """{group: {name: array}}, for instance the parameters of several layers -> .npz with the names group/name."""
-    write_arrays(path, {f"{group}/{name}": value for group, arrays in groups.items() for name, value in arrays.items()})
-
-
 def read_groups(path):
-    """The opposite. ValueError if the file is damaged."""
+    """.npz with the names group/name -> {group: {name: array}}. ValueError if the file is damaged."""
     groups = {}
     for key, value in read_arrays(path).items():
         group, _, name = key.rpartition("/")

@@ -13,11 +13,6 @@ from slowae.methods import METHODS, pooled_decoder
 SHOWN = "pixels colour_histogram random beta0 layer1 layer2 unitary drlim1".split()  # before others, in pictures
 
 
-def _record(value, draws, groups, **names):
-    low, high = scores.interval(draws, groups)
-    return names | {"value": float(value), "low": low, "high": high}
-
-
 def _compared(rows, task, measure):
     """{name: Row} -> one record for each row, and one for each two, of the later minus the earlier."""
     retrievals = {name: row.retrievals[task] for name, row in rows.items()}
@@ -26,11 +21,12 @@ def _compared(rows, task, measure):
     for name, some in retrievals.items():
         seeds = [float(r.measure(measure)) for r in some]
         draws[name] = np.mean([r.bootstrap(measure) for r in some], 0)
-        records.append(_record(np.mean(seeds), draws[name], groups, row=name, **of, seeds=seeds))
+        low, high = scores.interval(draws[name], groups)
+        records.append({"row": name, **of, "seeds": seeds, "value": float(np.mean(seeds)), "low": low, "high": high})
     for one, other in combinations(records, 2):
-        apart = draws[other["row"]] - draws[one["row"]]
+        low, high = scores.interval(draws[other["row"]] - draws[one["row"]], groups)
         value = other["value"] - one["value"]
-        differences.append(_record(value, apart, groups, row=other["row"], minus=one["row"], **of))
+        differences.append({"row": other["row"], "minus": one["row"], **of, "value": value, "low": low, "high": high})
     return records, differences
 
 
@@ -57,7 +53,7 @@ def _facts(name, row):
         facts["learned"] = int(about["learned"])
     if "silent" in about:
         facts["units"] = {"silent": about["silent"], "of": about["filters"].shape[3]}
-    if about.get("group", 1) > 1:
+    if 1 < about.get("group", 1) < about["filters"].shape[3]:  # two groups or more
         within, between = measures.group_similarity(about["filters"], about["group"])
         facts["groups"] = {"of": about["group"], "within": within, "between": between}
     if "errors" in about:
@@ -81,12 +77,8 @@ def results(rows, folds, parted, moving):
             records += of_rows
             differences += of_pairs
     tested = np.concatenate([np.unique(fold.scene, return_counts=True)[1] for fold in folds])
-    motion = np.concatenate([fold.motion for fold in folds])
-    scenes = {
-        "tested": len(tested),
-        "under_five_frames": int((tested < 5).sum()),
-        "moving_from": float(motion[moving].min()),
-    }
+    motion = np.concatenate([fold.motion for fold in folds])[moving]
+    scenes = {"tested": len(tested), "under_five_frames": int((tested < 5).sum()), "moving_from": float(motion.min())}
     return {
         "rows": {name: _facts(name, row) for name, row in rows.items()},
         "scores": records,
@@ -104,8 +96,8 @@ def write(out, results, text, rows):
     with files.replacing(out / "table.md") as file:
         file.write(text.encode(errors="surrogateescape"))
     names = "W_e", "b_e", "W_d", "W", "pool"
-    banks = {title: {key: row.params[key] for key in names if key in row.params} for title, row in rows.items()}
-    files.write_groups(out / "learned.npz", banks)
+    banks = {f"{name}/{key}": row.params[key] for name, row in rows.items() for key in names if key in row.params}
+    files.write_arrays(out / "learned.npz", banks)
 
 
 def shown(names, most):
@@ -130,8 +122,11 @@ def draw(out, rows, folds, moving, images):
     if histories:
         plots.draw(out / "training.png", plots.training_curves, histories)
     for name, row in rows.items():
-        if "errors" in row.about:
-            plots.draw(out / f"{name}.png", plots.reconstructions, _reconstructed(row, folds[0]))
+        if "errors" in row.about:  # eight of the frames tested, and what each way of decoding makes of them
+            whitened, decoded = pooled_decoder.reconstructed_frames(row.params, evenly(folds[0].frames, 8))
+            pictures = {f"{way}\n{row.about['errors'][way]:.2f}": to_host(x_hat) for way, x_hat in decoded.items()}
+            pictures = {"whitened film": to_host(whitened), **pictures}
+            plots.draw(out / f"{name}.png", plots.reconstructions, pictures)
     title = "the third of the scenes that move most"
     oracle = _oracle(folds).only(moving).curves()
     plots.draw(out / "curves.png", plots.precision_recall, _curves(rows, "moving"), oracle, title=title)
@@ -162,10 +157,3 @@ def _neighbours(rows, fold, moving):
     query = among[np.ptp(right, axis=0)[among].argmax()]
     nearest = {METHODS[name].title: rows[name].nearest["temporal"][query] for name in names}
     return fold.frames, queries[query], nearest, fold.scene
-
-
-def _reconstructed(row, fold):
-    """Eight of the frames tested, whitened, and what each way of decoding the pooled code makes of them."""
-    whitened, decoded = pooled_decoder.reconstructed_frames(row.params, evenly(fold.frames, 8))
-    named = {f"{way}\n{row.about['errors'][way]:.2f}": to_host(x_hat) for way, x_hat in decoded.items()}
-    return {"whitened film": to_host(whitened), **named}

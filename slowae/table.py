@@ -96,18 +96,6 @@ def differences(results, *tasks):
     return markdown(columns)
 
 
-def learning(results):
-    """results.json -> columns: what each row became, and what that took."""
-    likeness, seconds, learned, silent = ["likeness ratio"], ["seconds"], ["parameters"], ["units silent"]
-    for row in results["rows"].values():
-        groups, units = row.get("groups"), row.get("units")
-        likeness.append(f"{groups['within'] / groups['between']:.2f}" if groups else "")
-        seconds.append(f"{row['seconds']:.0f}" if "learned" in row else "")
-        learned.append(f"{row['learned']:,}" if "learned" in row else "")
-        silent.append(f"{len(units['silent'])} of {units['of']}" if units else "")
-    return [likeness, seconds, learned, silent]
-
-
 def _resampled(results):
     """What the intervals are worth, or why there are none."""
     sentences = []
@@ -137,9 +125,16 @@ def text(results):
     parts.append(_resampled(results))
     for task in ("crowded", "class"):
         parts += [table(results, task), differences(results, task)]
-    titles = [row["title"] for row in results["rows"].values()]
-    parts.append(markdown([["representation", *titles], *learning(results)]))
-    for title, row in zip(titles, results["rows"].values(), strict=True):
+    lines = [("representation", "likeness ratio", "seconds", "parameters", "units silent")]
+    for row in results["rows"].values():
+        groups, units = row.get("groups"), row.get("units")
+        likeness = f"{groups['within'] / groups['between']:.2f}" if groups else ""
+        seconds, learned = (f"{row['seconds']:.0f}", f"{row['learned']:,}") if "learned" in row else ("", "")
+        silent = f"{len(units['silent'])} of {units['of']}" if units else ""
+        lines.append((row["title"], likeness, seconds, learned, silent))
+    parts.append(markdown(zip(*lines, strict=True)))
+    for row in results["rows"].values():
+        title = row["title"]
         if row["dead"]:
             parts.append(f"{title} has a constant code, and scores what chance does.")
         if "decoded" in row:

@@ -47,6 +47,12 @@ def require_agreement(contenders):
                 raise RuntimeError(f"{name} of {who} is not ours, off by {errors[1]:.2g} of it: nothing was timed")
 
 
+def synchronise():
+    """Wait until the device has done all its work, before a time is measured."""
+    if backend.chosen() == "cupy":
+        backend.cupy.cuda.runtime.deviceSynchronize()
+
+
 def measure(runs, repeats, title=""):
     """{name: function} -> {name: {median, fastest, slowest}}, seconds: each has a turn in every round.
 
@@ -56,12 +62,12 @@ def measure(runs, repeats, title=""):
     for _ in tqdm(range(repeats), desc=title, unit="round", dynamic_ncols=True, leave=False, disable=None):
         for name, run in runs.items():
             time.sleep(PAUSE)
-            backend.synchronise()
+            synchronise()
             began = ended = time.perf_counter()
             while ended - began < TURN:
                 last = ended
                 run()
-                backend.synchronise()
+                synchronise()
                 ended = time.perf_counter()
             seconds[name].append(ended - last)
     return {n: {"median": float(np.median(s)), "fastest": min(s), "slowest": max(s)} for n, s in seconds.items()}

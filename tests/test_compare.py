@@ -397,14 +397,14 @@ def images(tmp_path, monkeypatch):
 
 
 def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(paper, "ALPHAS", (0.5, 1.0))
-    monkeypatch.setattr(paper, "BETAS", (2.0,))
+    for name, small in {"ALPHAS": (0.5, 1.0), "BETAS": (2.0,), "GRID_STEPS": 1}.items():
+        monkeypatch.setattr(paper, name, small)
     figures = set()
     monkeypatch.setattr(plots, "draw", lambda path, *_, **__: figures.add(path.name))
     method = METHODS["supervised2"]._replace(accuracy=lambda params, images, labels: 0.25 + len(images))
     monkeypatch.setitem(METHODS, "supervised2", method)
     out, rows = tmp_path / "out", "pixels layer1 supervised1 supervised2".split()
-    words = ["paper", *WORDS, *f"--out {out} --folds 1 --seeds 1 --grid-steps 1 --epochs 1 --methods".split(), *rows]
+    words = ["paper", *WORDS, *f"--out {out} --folds 1 --seeds 1 --filters 4 --epochs 1 --methods".split(), *rows]
     assert main(words) == 0
     assert set("figure4.png standings.png grid.png curves_classes.png neighbours_classes.png".split()) <= figures
     found = results(out)

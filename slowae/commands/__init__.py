@@ -48,7 +48,6 @@ OPTIONS = {
     "epsilon": (float, 0, 1e6, "of ZCA, in mean eigenvalues"),
     "epochs": (int, 1, 10**4, "of the ConvNet with all labels"),
     "labels": (int, 1, 10**6, "of CIFAR-10 that rows with few labels learn from"),
-    "grid-steps": (int, 1, 10**9, "for each cell of alpha x beta"),
     "pairs": (int, 50, 10**8, "pairs of patches to extract"),
     "step": (int, 1, 18, "degrees between views"),
     "margin": (float, 1e-6, 1e6, "m of Eq. 1, in units of z"),
@@ -56,18 +55,15 @@ OPTIONS = {
 }
 
 
-def add_options(parser, names, defaults=None):
-    """Add options by name, "fps steps"; "video" is a path. The parsed arguments have only those that were given.
-
-    defaults: a dict or dataclass that --help shows; `said` replaces in it what was given.
-    """
-    shown = defaults if isinstance(defaults, dict) else vars(defaults or argparse.Namespace())
+def add_options(parser, names, defaults):
+    """Add options by name, "fps steps"; "video" is a path. The parsed arguments have only those that were given; of the
+    others --help shows the defaults (a dict)."""
     for name in names.split():
         if name == "video":
             read, text = Path, "a video file, or a folder (default: clips that come along)"
         else:
             *limits, text = OPTIONS[name]
-            read, default = number(*limits), shown.get(name.replace("-", "_"))
+            read, default = number(*limits), defaults.get(name.replace("-", "_"))
             text += "" if default is None else f" ({default})"
         parser.add_argument(f"--{name}", type=read, default=argparse.SUPPRESS, help=text)
 

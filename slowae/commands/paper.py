@@ -8,7 +8,7 @@ import numpy as np
 
 from slowae import files, plots, table
 from slowae.checks import require
-from slowae.commands import add_options, called, compare, say
+from slowae.commands import called, compare, say
 from slowae.data import sources
 from slowae.methods import METHODS
 from slowae.plots import paper as figures
@@ -29,7 +29,6 @@ ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)
 
 def add_arguments(parser):
     compare.add_arguments(parser, SETTINGS)
-    add_options(parser, "grid-steps", {"grid_steps": GRID_STEPS})
 
 
 def standing(results):
@@ -43,12 +42,12 @@ def standing(results):
     return figures.standings(where, kinds, table.TASKS[task])
 
 
-def grid(fold, settings, steps):
+def grid(fold, settings):
     """Layer 1 for a few steps at each alpha, beta -> {"alpha", "beta", title: values (alphas, betas)} of temporal and
     class AUC on the first fold's validation data."""
     titles = {"temporal_auc": "temporal AUC, validation videos", "class_auc": "class AUC, training images"}
     maps = {title: np.empty((len(ALPHAS), len(BETAS))) for title in titles.values()}
-    run = replace(settings.run(), steps=steps)
+    run = replace(settings.run(), steps=GRID_STEPS)
     layer1 = run.configs.get("layer1", METHODS["layer1"].config)
     for (i, alpha), (j, beta) in product(enumerate(ALPHAS), enumerate(BETAS)):
         params = run.fitted("layer1", fold.data, replace(layer1, alpha=alpha, beta=beta))
@@ -60,8 +59,7 @@ def grid(fold, settings, steps):
 
 def longest(scenes):
     """The longest scene of each of six videos, those of the longest scenes -> [(video, frames), ...]."""
-    ordered = sorted(scenes, key=lambda scene: len(scene.sampled))
-    of_each = {scene.video: scene.sampled for scene in ordered}  # the last one of a video stays
+    of_each = {scene.video: scene.sampled for scene in sorted(scenes, key=lambda scene: len(scene.sampled))}
     return sorted(of_each.items(), key=lambda item: -len(item[1]))[:6]
 
 
@@ -73,7 +71,7 @@ def run(args):
     with files.claim(settings.out):
         results, folds, parted = compare.compare(settings)
         if settings.classes:
-            results["grid"] = grid(folds[0], settings, getattr(args, "grid_steps", GRID_STEPS))
+            results["grid"] = grid(folds[0], settings)
             files.write_json(settings.out / "results.json", results)
             plots.draw(settings.out / "grid.png", figures.grid, results["grid"])
             plots.draw(settings.out / "standings.png", standing, results)

@@ -39,9 +39,8 @@ class Settings:
 
 
 def add_arguments(parser):
-    add_options(
-        parser, "video seed pairs epsilon filters steps batch rate bias-rate alpha beta beta-sparse", Settings()
-    )
+    names = "video seed pairs epsilon filters steps batch rate bias-rate alpha beta beta-sparse"
+    add_options(parser, names, vars(Settings()))
 
 
 def run(args):
@@ -62,14 +61,19 @@ def run(args):
             results[name]["test"] = model.statistics(to_device(learned[name]), tested, config)
         arrays = learned["alpha0"] | {f"{name}_sparse": value for name, value in learned["sparse"].items()}
         arrays |= {f"W_{name}": banks[name].W for name in patch_banks.OTHERS}
-        arrays |= {"mean": whiten.mean, "matrix": whiten.matrix, "epsilon": np.array(whiten.epsilon)}
+        arrays |= whiten.arrays | {"epsilon": np.array(whiten.epsilon)}
         files.write_arrays(out / "dictionary.npz", arrays)
         ratio = results["sparse"]["area"] / results["alpha0"]["area"]
         last = {name: run.histories[name][-1] for name in learned}
         facts = {"runs": results, "area_ratio": ratio, "last": last, "data": data, "settings": asdict(settings)}
         files.write_json(out / "results.json", facts | environment.about(begun))
         say("", patch_banks.text(results), "", f"effective area, alpha > 0 over alpha = 0: {ratio:.2f}")
-        draw(out, banks, settings.alpha)
+        side = film_patches.SIDE
+        mosaics = {name: bank.W[:, : patch_banks.SHOWN].reshape(side, side, 1, -1) for name, bank in banks.items()}
+        without, sparse = "(a) without sparsity, alpha = 0", f"(b) with sparsity, alpha = {settings.alpha:g}"
+        plots.draw(out / "figure2.png", plots.filters, {without: mosaics["alpha0"], sparse: mosaics["sparse"]})
+        others = {title: mosaics[name] for name, title in patch_banks.OTHERS.items()}
+        plots.draw(out / "rivals.png", plots.filters, others)  # of a block of pairs, each row is one
     say(f"dictionaries, results.json and pictures are in {out}; {time.perf_counter() - begun:.0f} s")
 
 
@@ -85,13 +89,3 @@ def load(paths, settings):
     x, tested = (to_device(patches.prepare(parts[part], whiten)) for part in ("train", "test"))
     facts = {"videos": sorted({scene.video for scene in shots}), "split": how._asdict(), "pairs": sizes}
     return x, tested.reshape(-1, x.shape[2]), whiten, facts
-
-
-def draw(out, banks, alpha):
-    """Figure 2, and the other banks: the slowest groups of each."""
-    side = film_patches.SIDE
-    mosaics = {name: bank.W[:, : patch_banks.SHOWN].reshape(side, side, 1, -1) for name, bank in banks.items()}
-    without, sparse = "(a) without sparsity, alpha = 0", f"(b) with sparsity, alpha = {alpha:g}"
-    plots.draw(out / "figure2.png", plots.filters, {without: mosaics["alpha0"], sparse: mosaics["sparse"]})
-    others = {title: mosaics[name] for name, title in patch_banks.OTHERS.items()}
-    plots.draw(out / "rivals.png", plots.filters, others)  # of a block of pairs, each row is one

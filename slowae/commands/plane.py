@@ -24,8 +24,8 @@ class Settings:
 
 
 def add_arguments(parser):
-    add_options(parser, "seed step", Settings())
-    add_options(parser, "margin steps rate", Config())
+    add_options(parser, "seed step", vars(Settings()))
+    add_options(parser, "margin steps rate", vars(Config()))
 
 
 def run(args):
@@ -44,8 +44,8 @@ def run(args):
         snapshots = np.array([z_start[some], *(row.pop("z") for row in history)])
 
         files.write_arrays(args.out / "embedding.npz", {"z_start": z_start, "z_end": z_end, "yaw": yaw, "roll": roll})
-        scores = {"start": plane_measures.judge(z_start, angles, training)}
-        scores["end"] = plane_measures.judge(z_end, angles, training)
+        ends = {"start": z_start, "end": z_end}
+        scores = {when: plane_measures.judge(z, angles, training) for when, z in ends.items()}
         data = {"views": len(views), "training": int(training.sum())}
         facts = {"last": history[-1], "data": data, "settings": asdict(settings) | asdict(config)}
         files.write_json(args.out / "results.json", scores | facts | environment.about(begun))

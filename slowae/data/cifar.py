@@ -20,13 +20,11 @@ MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as stated on its authors' page
 
 
 def read_batch(path):
-    """One .bin -> images (10000, 32, 32, 3) uint8, labels (10000,) int64. ValueError if it is not of the layout."""
+    """One .bin -> its records (10000, 3073) uint8. ValueError if it is not of the layout."""
     raw = np.fromfile(path, np.uint8)
     sound = raw.size == RECORDS * NUMBERS and raw[::NUMBERS].max() < CLASSES
     require(sound, f"{path} is no batch of CIFAR-10; delete it and start again, so that it is downloaded anew")
-    records = raw.reshape(RECORDS, NUMBERS)
-    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy()
-    return images, records[:, 0].astype(np.int64)
+    return raw.reshape(RECORDS, NUMBERS)
 
 
 def fetch(folder):
@@ -49,8 +47,9 @@ def load(part):
     folder = sources.data_dir() / FOLDER
     if not all((folder / name).exists() for name in BATCHES[part]):
         fetch(folder)
-    images, labels = zip(*(read_batch(folder / name) for name in BATCHES[part]), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+    records = np.concatenate([read_batch(folder / name) for name in BATCHES[part]])
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy()
+    return images, records[:, 0].astype(np.int64)
 
 
 def augment(images, rng, shift=4):

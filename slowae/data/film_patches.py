@@ -20,17 +20,12 @@ PER_FRAME = 16  # pairs, at most, from one frame
 FAIR = 4  # times its even share of the pairs: the most that one video gives
 
 
-def _cells(frame, top, left):
-    """frame (H, W) -> its SIDE x SIDE cells (n, SIDE, SIDE), from place (top, left) on."""
-    rows, columns = (frame.shape[0] - top) // SIDE, (frame.shape[1] - left) // SIDE
-    frame = frame[top : top + rows * SIDE, left : left + columns * SIDE]
-    return frame.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE)
-
-
 def draw_pairs(before, after, rng):
     """Two adjacent frames (H, W) uint8 -> at most PER_FRAME pairs (n, 2, SIDE, SIDE) uint8 that move."""
     top, left = rng.integers(0, np.minimum(SIDE, np.array(before.shape) - SIDE + 1))
-    pairs = np.stack([_cells(before, top, left), _cells(after, top, left)], axis=1)
+    rows, columns = (before.shape[0] - top) // SIDE, (before.shape[1] - left) // SIDE
+    both = np.stack([before, after])[:, top : top + rows * SIDE, left : left + columns * SIDE]
+    pairs = both.reshape(2, rows, SIDE, columns, SIDE).transpose(1, 3, 0, 2, 4).reshape(-1, 2, SIDE, SIDE)
     change = (pairs.max(1) - pairs.min(1)).mean((1, 2))
     pairs, change = pairs[change >= MOVING], change[change >= MOVING]
     contrast = pairs.std((2, 3)).mean(1)

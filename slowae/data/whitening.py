@@ -24,6 +24,11 @@ class Whitening:
     matrix: np.ndarray
     epsilon: float | None = None
 
+    @property
+    def arrays(self):
+        """What it does to frames, as parameters of a row."""
+        return {"mean": self.mean, "matrix": self.matrix}
+
     def __call__(self, frames):
         """frames (N, ...) uint8 or float, of either backend -> (N, ...) float32, mean variance 1 in training."""
         flat = frames.reshape(len(frames), -1)
@@ -96,10 +101,5 @@ def kept_whitening(folder, frames, epsilon, resume=True):
     """fit_whitening, cached in `folder`, if there is one."""
     if folder is None:
         return fit_whitening(frames, epsilon)
-
-    def make():
-        whiten = fit_whitening(frames, epsilon)
-        return {"mean": whiten.mean, "matrix": whiten.matrix}
-
     path = Path(folder) / f"whitening-{files.key([files.checksum(frames), epsilon])}.npz"
-    return Whitening(**files.cached(path, make, resume), epsilon=epsilon)
+    return Whitening(**files.cached(path, lambda: fit_whitening(frames, epsilon).arrays, resume), epsilon=epsilon)

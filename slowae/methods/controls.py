@@ -8,7 +8,6 @@ import numpy as np
 
 from slowae.backend import to_device
 from slowae.blocks import in_blocks
-from slowae.checks import require
 from slowae.data import whitening
 
 EPSILONS = 0.1, 1.0, 10.0, 100.0
@@ -24,14 +23,10 @@ def pixels(params, frames):
     return frames.astype(np.float32)
 
 
-def centred(z):
-    """Codes (N, ...) -> the same, each one's own mean taken away."""
-    return z - z.mean(tuple(range(1, z.ndim)), keepdims=True)
-
-
 def pixels_centred(params, frames):
     """pixels, each frame's own mean taken away."""
-    return centred(pixels(params, frames))
+    z = pixels(params, frames)
+    return z - z.mean((1, 2, 3), keepdims=True)
 
 
 def colour_histogram(params, frames, bins=8):
@@ -43,19 +38,18 @@ def colour_histogram(params, frames, bins=8):
 
 def fit_zca(data, config, run):
     """The film's whitening."""
-    return data.inputs
+    return data.whiten.arrays
 
 
 def fit_zca_own(data, config, run):
     """The whitening of the labelled images in place of the film's."""
-    own = whitening.kept_whitening(run.out, data.images()[0], data.whiten.epsilon, run.resume)
-    return {"mean": own.mean, "matrix": own.matrix}
+    return whitening.kept_whitening(run.out, data.images()[0], data.whiten.epsilon, run.resume).arrays
 
 
 def zca(params, frames):
     """Whitened frames (N, 32, 32, 3) float32; each one's own mean is taken away where "centre" of params says so."""
     z = in_blocks(whitening.Whitening(to_device(params["mean"]), to_device(params["matrix"])), frames)
-    return centred(z) if params.get("centre") else z
+    return z - z.mean((1, 2, 3), keepdims=True) if params.get("centre") else z
 
 
 @dataclass(frozen=True)
@@ -67,16 +61,14 @@ class Tuning:
 
 def fit_zca_tuned(data, config, run):
     """The whitening epsilon, with or without each code's own mean, that makes the best of ZCA pixels."""
-    require(len(data.validation) > 0, "tuning needs validation scenes, and there are none")
     if config.measure.startswith("class"):
         data.images()
 
     def make():
         axes, highest = whitening.principal_axes(data.frames), -1.0
         for epsilon, centre in product(EPSILONS, (0.0, 1.0)):
-            white = whitening.whitening(*axes, epsilon)
             chosen = {"centre": np.array(centre), "epsilon": np.array(epsilon)}
-            params = {"mean": white.mean, "matrix": white.matrix, **chosen}
+            params = whitening.whitening(*axes, epsilon).arrays | chosen
             score = data.validate(partial(zca, params))[config.measure]
             if score > highest:
                 best, highest = params, score

@@ -14,10 +14,9 @@ from slowae.blocks import map_blocks, mean_over_blocks
 from slowae.checks import require
 from slowae.data.cifar import augment
 from slowae.methods import slow_autoencoder as eq2
-from slowae.methods.slow_autoencoder import FIRST, SECOND
 from slowae.model import convolution
 
-STAGES = FIRST, SECOND
+STAGES = eq2.FIRST, eq2.SECOND
 BLOCK = 32  # images that are normalised together
 
 
@@ -89,10 +88,7 @@ def _blocks(x):
 
 
 def loss_and_gradients(params, batch, config):
-    """batch: x (N, H, W, C), labels (N,) -> softmax cross-entropy, mean over N, and its gradients keyed as params.
-
-    Normalised over each BLOCK images.
-    """
+    """batch: x (N, H, W, C), labels (N,) -> mean cross-entropy, gradients keyed as params; normalised in BLOCKs."""
     x, labels = batch
 
     def part(block):

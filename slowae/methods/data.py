@@ -34,11 +34,6 @@ class Data:
         require((third >= 0).any(), "no three frames follow one another: give longer videos, or more frames a second")
         return np.column_stack([self.pairs, third])[third >= 0]
 
-    @property
-    def inputs(self):
-        """The whitening that all layers see their frames through, as parameters of a row."""
-        return {"mean": self.whiten.mean, "matrix": self.whiten.matrix}
-
     def images(self):
         """labelled; ValueError if there are none."""
         require(self.labelled is not None, "this row learns from labelled images, and none were given")
@@ -64,7 +59,8 @@ class Data:
     @property
     def checksum(self):
         """Of everything above."""
-        held = self.inputs | {"frames": self.frames, "pairs": self.pairs, "epsilon": np.array(self.whiten.epsilon)}
+        held = self.whiten.arrays | {"epsilon": np.array(self.whiten.epsilon)}
+        held |= {"frames": self.frames, "pairs": self.pairs}
         for i, scene in enumerate(self.validation):
             held[f"validation {i}: {scene.video} {scene.shot} {scene.step} {scene.start}"] = scene.frames
         if self.labelled is not None:

@@ -78,7 +78,7 @@ def loss_and_gradients(params, batch, config):
 
 def fit(data, config, run):
     """Eq. 1 on whitened frames: the parameters of a row of Eq. 2 with as many layers, without W_d."""
-    x = eq2.layer_input(data.inputs, data.frames)
+    x = eq2.layer_input(data.whiten.arrays, data.frames)
 
     def draw(rng):
         frames, *pairs = map(to_device, draw_pairs(rng, data.pairs, config))
@@ -90,4 +90,4 @@ def fit(data, config, run):
         draw,
         rate=config.rate,
     )
-    return data.inputs | eq2.as_layers(learned, config.stages)
+    return data.whiten.arrays | eq2.as_layers(learned, config.stages)

@@ -84,7 +84,7 @@ def _inputs(data, config, run, below=None):
     """All but the filters of a row: the whitening, its pool, and where there is one, row `below` and its moments."""
     pooled = {"pool": np.array([config.group, config.size])}
     if below is None:
-        return data.inputs | pooled
+        return data.whiten.arrays | pooled
     params = run.fitted(below, data)
     centre, scale = moments(encode(params, data.frames[:: -(-len(data.frames) // 1000)]))
     bank = {f"below/{name}": params[name] for name in ("W_e", "b_e", "W_d", "pool")}

@@ -84,7 +84,7 @@ def fit_filters(learn, data, config, run):
     x = patches.frame_patches(data.frames, data.pairs, data.whiten, config.patches, config.side, rng)
     W = learn(x, config.filters, config, run).astype(np.float32)
     W = W.reshape(config.side, config.side, data.frames.shape[3], config.filters)
-    return data.inputs | {"pool": np.array([config.group, config.size]), "W": W}
+    return data.whiten.arrays | {"pool": np.array([config.group, config.size]), "W": W}
 
 
 fit = partial(fit_filters, learn)

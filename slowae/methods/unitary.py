@@ -29,10 +29,7 @@ class Config(subspace.Patches):
 
 
 def loss_and_gradients(params, x, config):
-    """w sum_k <(r_k - r'_k)^2> + (1 - w) sum_k <r_k>, w = slowness -> loss, gradient.
-
-    x (2N, D), all x_t, then all x_t'; U (D, D).
-    """
+    """w sum_k <(r_k - r'_k)^2> + (1 - w) sum_k <r_k>, w = slowness, of x (2N, D), U (D, D) -> loss, gradient."""
     N, w = len(x) // 2, float(config.slowness)
     r, cache = layers.l2_pool_forward(x @ params["U"], config.group)
     difference = r[:N] - r[N:]

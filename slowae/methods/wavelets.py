@@ -40,4 +40,4 @@ def bank():
 def fit(data, config, run):
     """Nothing to learn: the whitening, and the bank."""
     W, pool = bank(), np.array([PHASES, SIZE])
-    return data.inputs | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}
+    return data.whiten.arrays | {"pool": pool, "W_e": W, "b_e": np.zeros(W.shape[-1], np.float32), "W_d": W}

@@ -143,10 +143,7 @@ def reconstructions(rows):
 
 @styled()
 def nearest_frames(frames, query, rows, scene, what="scene"):
-    """frames (N, H, W, 3) uint8, the query's index, {space: indices (9,)}, scene (N,) -> the query and its neighbours.
-
-    A solid blue border: of the query's scene, or of its `what`; a dashed orange one: of another.
-    """
+    """frames (N, H, W, 3) uint8, the query's index, {space: indices}, scene (N,) -> the query and its neighbours."""
     right, wrong = {"color": COLOURS[0], "linestyle": "-"}, {"color": COLOURS[1], "linestyle": "--"}
     figure, axes = frame_rows({name: frames[[query, *indices]] for name, indices in rows.items()})
     for y, indices in enumerate(rows.values()):
@@ -163,13 +160,8 @@ def nearest_frames(frames, query, rows, scene, what="scene"):
 @styled()
 def training_curves(histories):
     """{name: history of train.fit} -> what model.statistics says, over the steps."""
-    panels = {
-        "reconstruction": "error / variance",
-        "sparsity": "mean h",
-        "slowness": "mean |z - z'| / mean z",
-        "active": "share of h > 0",
-        "dead": "share of silent units",
-    }
+    panels = {"reconstruction": "error / variance", "sparsity": "mean h", "slowness": "mean |z - z'| / mean z"}
+    panels |= {"active": "share of h > 0", "dead": "share of silent units"}
     figure = Figure(figsize=(14, 2.9), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for name, history in histories.items():

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
+from scipy.optimize import isotonic_regression
 
 from slowae.plots import COLOURS, Figure, frame_rows, styled
 
@@ -46,20 +47,15 @@ def grid(results):
 
 def _spread(heights, apart):
     """heights (n,) -> the nearest heights in the same order that are `apart` from one another (n,)."""
-    order = np.argsort(heights, kind="stable")
-    steps = apart * np.arange(len(heights))
-    wanted = heights[order] - steps
+    order, steps = np.argsort(heights, kind="stable"), apart * np.arange(len(heights))
     places = np.empty(len(heights))
-    places[order] = steps + (np.maximum.accumulate(wanted) + np.minimum.accumulate(wanted[::-1])[::-1]) / 2
+    places[order] = steps + isotonic_regression(heights[order] - steps).x
     return places
 
 
 @styled()
 def standings(rows, kinds, task):
-    """Figure 7: {title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> a point each.
-
-    x: temporal MAP of `task`, y: class AUC; lines: 95 % intervals of the differences, if there are any.
-    """
+    """Figure 7: {title: (x, y)}, each (value, low, high) of a difference from pixels, {title: kind} -> a point each."""
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots()
     shapes = {kind: (COLOURS[i], "osD^v"[i]) for i, kind in enumerate(dict.fromkeys(kinds.values()))}
