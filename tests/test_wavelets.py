@@ -18,6 +18,8 @@ def test_filters_have_unit_norm_and_no_mean_and_phases_are_in_quadrature():
     np.testing.assert_allclose(W.sum((0, 1)), 0, atol=1e-6)  # no colour by itself, either
     np.testing.assert_allclose(groups[..., 2:], -groups[..., :2])
     np.testing.assert_allclose((groups[..., 0] * groups[..., 1]).sum(0), 0, atol=1e-6)
+    colours = np.array([wavelets.LUMINANCE, wavelets.RED_GREEN, wavelets.BLUE_YELLOW])
+    np.testing.assert_allclose(colours @ colours.T, np.eye(3), atol=1e-12)
 
 
 def test_what_figure_2_measures_finds_the_waves():
