@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv):
     """Command-line words -> the command's module and its arguments."""
-    from slowae.commands import called
+    from slowae.commands import called, path
 
     prog = called()
     if argv[:1] in (["-h"], ["--help"]):
@@ -50,13 +50,11 @@ def parse(argv):
     command = importlib.import_module(f"slowae.commands.{name}")
     parser = Parser(f"{prog} {name}", description=command.__doc__)
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="(default: SLOWAE_BACKEND, else numpy)")
-    parser.add_argument("--out", type=Path, default=Path("runs", name), help="folder for all results (%(default)s)")
+    parser.add_argument("--out", type=path, default=Path("runs", name), help="folder for all results (%(default)s)")
     resume = "go on from trainings that the same settings left in --out (default); --no-resume moves them aside"
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help=resume)
     command.add_arguments(parser)
-    args = parser.parse_args(words)
-    args.out = args.out.expanduser()  # as --video: no shell does it behind a =
-    return command, args
+    return command, parser.parse_args(words)
 
 
 def main(argv=None):

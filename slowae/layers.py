@@ -51,6 +51,8 @@ def l2_pool_forward(h, group, size=1):
     h (N, H, W, K) -> z (N, H/size, W/size, K/group), cache; or h (N, K) -> z (N, K/group), with size 1.
     """
     require(h.shape[-1] % group == 0, f"{h.shape[-1]} maps do not divide into groups of {group}")
+    whole = all(places % size == 0 for places in h.shape[1:-1])
+    require(whole, f"the places of {h.shape} do not divide into squares of {size} x {size}")
     q = h * h
     if size > 1:
         N, H, W, K = h.shape

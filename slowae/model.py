@@ -26,9 +26,9 @@ LARGEST = 1e15  # number of the frames: it and its inverse leave room for square
 class Config:
     """Eq. 2: alpha (sparsity) and beta (slowness) in units of |x|^2 per activation; P_i = group maps x size x size.
 
-    filters: how many, of side x side places. rise: the share of a training over which the weights of z rise from 0.
-    kappa: the bound on biases (optim.project). In place of slowness: group_sparsity (Kavukcuoglu et al. 2009, whose
-    groups overlap), acceleration (Section 6).
+    rise: the share of a training over which the weights of z rise from 0. kappa: the bound on biases (optim.project).
+    filters, side: how many filters of side x side places a row of the table learns. In place of slowness:
+    group_sparsity (Kavukcuoglu et al. 2009, whose groups overlap), acceleration (Section 6).
     """
 
     alpha: float = 1.0

@@ -71,9 +71,11 @@ def fit(loss_and_gradients, init, draw, descent, *, project=None, watch=None, ch
 
 
 def _require_finite(row, state, descent):
-    """FloatingPointError for NaN or Inf in `row`, or in what the step changed: only the next loss would show it."""
+    """FloatingPointError for NaN, Inf or absurd values in `row`, or NaN or Inf in what the step changed: only the next
+    loss would show it."""
     changed = [*state.params.values(), *state.moments.values()]
-    bad = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
+    most = {"loss": np.inf}  # it is a sum; what is watched are shares and means
+    bad = [n for n, value in row.items() if isinstance(value, float) and not abs(value) < most.get(n, 1e6)]
     if bad or not all(array_module(value).isfinite(value).all() for value in changed):
         name = bad[0] if bad else "loss"
         remedy = f"try a lower rate than {descent.rate:g}, or smaller weights of the loss"

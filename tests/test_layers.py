@@ -111,6 +111,7 @@ def test_a_silent_group_has_gradient_zero_not_nan():
         (lambda: layers.linear_forward(np.ones((2, 3)), np.ones((3, 5)), np.ones(1)), "one entry for each column"),
         (lambda: relu_backward(np.ones((1, 4)), np.ones((3, 4))), r"dh \(1, 4\) and h \(3, 4\) must have one shape"),
         (lambda: l2_pool_forward(np.ones((2, 3)), 2), "3 maps do not divide into groups of 2"),
+        (lambda: l2_pool_forward(np.ones((2, 4, 3, 2)), 2, 2), "do not divide into squares of 2 x 2"),
         (lambda: l2_pool_backward(np.ones((1, 2)), l2_pool_forward(np.ones((3, 4)), 2)[1]), "must have one shape"),
         (lambda: layers.unpool_forward(np.ones((1, 2, 2, 3)), np.ones((1, 2, 2, 1, 8)), 2, 2), "must be"),
         (lambda: layers.batch_norm_forward(np.ones((4, 3)), np.ones(1)), "one entry for each map"),

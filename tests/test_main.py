@@ -51,6 +51,8 @@ def test_a_python_that_is_too_old_is_named_and_so_is_one_that_will_do(monkeypatc
         ("fetch --lits", "unrecognized arguments: --lits; see python -m slowae fetch --help"),
         ("--video nowhere.mp4", "nowhere.mp4: no such file or folder"),
         ("--video .", ". holds no video; known endings are"),
+        ("--video=", "argument --video: is empty: give a file or a folder"),
+        ("fetch --out=", "argument --out: is empty: give a file or a folder"),
     ],
 )
 def test_words_that_make_no_sense_get_a_sentence(empty, capsys, words, sentence):

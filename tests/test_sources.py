@@ -12,6 +12,7 @@ import pooch
 import pytest
 from web import serve
 
+from slowae.__main__ import parse
 from slowae.commands import fetch as fetch_command
 from slowae.data import cifar, plane, sources
 
@@ -33,6 +34,11 @@ def web(monkeypatch):
 
 def files_in(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def fetch(*words):
+    command, args = parse(["fetch", *words])
+    return command.run(args)
 
 
 def test_embedded_clips_are_found_and_their_packages_not_imported():
@@ -131,13 +137,13 @@ def test_what_fails_is_said_and_a_second_call_completes_it(tmp_path, web, monkey
     monkeypatch.setenv("SLOWAE_DATA", str(tmp_path))
     fault, asked = web
     fault["/b"] = how
-    assert fetch_command.run(SimpleNamespace(list=False)) == 1
+    assert fetch() == 1
     failed, count, after = capsys.readouterr().out.splitlines()
     assert failed.startswith("failed: first.mp4: ") and "fetch again" in after
     assert f"1 of 2 clips are in {tmp_path / 'video'}" in count
     assert files_in(tmp_path) == ["video/second.mp4"]  # no half of anything
     fault.clear()
-    assert fetch_command.run(SimpleNamespace(list=False)) == 0
+    assert fetch("--out", str(tmp_path / "video")) == 0
     assert f"2 of 2 clips are in {tmp_path / 'video'}" in capsys.readouterr().out
     assert files_in(tmp_path) == ["video/first.mp4", "video/second.mp4"]
     assert (tmp_path / "video/first.mp4").read_bytes() == CONTENT["/a"] + CONTENT["/b"]
@@ -154,7 +160,7 @@ def test_a_file_of_the_right_name_is_not_taken_for_whole(tmp_path, web, damage):
 
 def test_the_command_lists_the_corpus_and_fetches_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SLOWAE_DATA", str(tmp_path / "none"))
-    assert fetch_command.run(SimpleNamespace(list=True)) == 0
+    assert fetch("--list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(sources.corpus()) and all(len(line.split("\t")) == 4 for line in lines)
     assert not (tmp_path / "none").exists()
@@ -166,6 +172,6 @@ def test_a_folder_that_cannot_be_written_to_is_seen_before_the_download(tmp_path
     monkeypatch.setenv("SLOWAE_DATA", str(tmp_path / "file" / "data"))
     for thing, name in ((sources, "_is_whole"), (pooch, "retrieve"), (plane, "render")):
         monkeypatch.setattr(thing, name, None)  # a call would be a TypeError
-    call = {"corpus": lambda: fetch_command.run(SimpleNamespace(list=False)), "CIFAR-10": lambda: cifar.load("test")}
+    call = {"corpus": lambda: fetch(), "CIFAR-10": lambda: cifar.load("test")}
     with pytest.raises(OSError, match=r"cannot write into .*: .*; set SLOWAE_DATA to a folder that you may write to"):
         call.get(who, plane.load)()

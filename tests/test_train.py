@@ -223,9 +223,10 @@ def test_divergence_is_said_and_leaves_the_last_good_checkpoint(tmp_path, of_los
     assert all(np.isfinite(value).all() for value in arrays.values())
 
 
-def test_what_is_watched_must_be_finite_too(tmp_path):
-    seen = iter([1.0, np.inf])
-    with pytest.raises(FloatingPointError, match=r"diverged by step 20, active inf: try a lower rate than 0\.1"):
+@pytest.mark.parametrize("value", [np.inf, 2e6])
+def test_what_is_watched_must_be_finite_and_no_absurdity_too(tmp_path, value):
+    seen = iter([1.0, value])
+    with pytest.raises(FloatingPointError, match=r"diverged by step 20, active \S+: try a lower rate than 0\.1"):
         fit_bowl(watch=lambda params: {"active": next(seen)}, folder=tmp_path)
     assert [row["active"] for row in state_of(only(tmp_path))["history"]] == [1]
 

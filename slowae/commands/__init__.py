@@ -26,6 +26,13 @@ def number(kind, least, most):
     return read
 
 
+def path(word):
+    """The argparse type of a file or folder."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty: give a file or a folder")
+    return Path(word).expanduser()  # no shell does it behind a =
+
+
 # Every number of every command: its range, and what it is. Its default stands in a dataclass.
 OPTIONS = {
     "fps": (float, 1e-3, 1e4, "frames a second that count as adjacent"),
@@ -34,7 +41,7 @@ OPTIONS = {
     "seeds": (int, 1, 100, "trainings of each row, from --seed on"),
     "distractors": (int, 0, 10**7, "frames of the training films that make a second, larger gallery"),
     "steps": (int, 1, 10**9, "of each training; ConvNets take epochs"),
-    "batch": (int, 1, 10**6, "pairs a step"),
+    "batch": (int, 1, 10**5, "pairs a step"),
     "rate": (float, 1e-12, 1e6, "learning rate"),
     "bias-rate": (float, 0, 1, "how many times as fast as filters biases learn"),
     "alpha": (float, 0, 1e6, "weight of sparsity"),
@@ -44,7 +51,7 @@ OPTIONS = {
     "beta2": (float, 0, 1e6, "weight of slowness in layer 2"),
     "filters2": (int, 1, 10**5, "number of filters in layer 2"),
     "beta-sparse": (float, 0, 1e6, "weight of slowness in the second run"),
-    "rise": (float, 0, 1, "share of a training over which beta rises from 0"),
+    "rise": (float, 0, 1, "share of a training over which the weights of z rise from 0"),
     "epsilon": (float, 0, 1e6, "of ZCA, in mean eigenvalues"),
     "epochs": (int, 1, 10**4, "of the ConvNet with all labels"),
     "labels": (int, 1, 10**6, "of CIFAR-10 that rows with few labels learn from"),
@@ -60,7 +67,7 @@ def add_options(parser, names, defaults):
     others --help shows the defaults (a dict)."""
     for name in names.split():
         if name == "video":
-            read, text = Path, "a video file, or a folder (default: clips that come along)"
+            read, text = path, "a video file, or a folder (default: clips that come along)"
         else:
             *limits, text = OPTIONS[name]
             read, default = number(*limits), defaults.get(name.replace("-", "_"))

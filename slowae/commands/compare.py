@@ -88,6 +88,9 @@ def configurations(changes):
             new = {"epochs": changes["epochs"]}
         if new:
             configs[name] = replace(config, **new)
+        if "filters" in new:
+            whole = new["filters"] % config.group == 0
+            require(whole, f"--filters must be a multiple of {config.group}, the group of {name}, not {new['filters']}")
     return configs
 
 
@@ -119,13 +122,12 @@ def make_fold(parts, how, settings, images):
 
 def compare(settings):
     """Everything, into settings.out -> what results.json holds, the folds, the scenes' parts."""
-    start = time.perf_counter()
+    start, runs = time.perf_counter(), [settings.run(i) for i in range(settings.seeds)]
     parted, images = load_scenes(settings), None
     say(table.describe(parted, settings.fps))
     if settings.classes or LABELLED & set(settings.methods):
         images = {part: cifar.load(part) for part in ("train", "test")}
     folds = [make_fold(parts, how, settings, images) for parts, how in parted]
-    runs = [settings.run(i) for i in range(settings.seeds)]
     moving = scenes.moving_third(np.concatenate([fold.motion for fold in folds]))
     rows = judge(settings.methods, runs, folds, moving, images, settings.classes, settings.distractors)
     results = report.results(rows, folds, parted, moving) | {"settings": used(settings, runs[0])}
@@ -151,4 +153,4 @@ def run(args):
     with files.claim(settings.out):
         results, _, _ = compare(settings)
     took = f"{results['seconds']:.0f} s, {results['peak_mb']} MB at most"
-    say(f"table, filters and pictures are in {settings.out}; {took}")
+    say(f"the table, and what was learned and drawn, are in {settings.out}; {took}")

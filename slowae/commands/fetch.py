@@ -6,11 +6,12 @@ from slowae.data import sources
 
 
 def add_arguments(parser):
+    parser.set_defaults(out=sources.data_dir() / "video")
     parser.add_argument("--list", action="store_true", help="print each clip, kind, licence, address; fetch nothing")
 
 
 def run(args):
-    parts, folder = sources.corpus(), sources.data_dir() / "video"
+    parts, folder = sources.corpus(), args.out
     if args.list:
         for name, (first, *_) in parts.items():
             print(name, first["kind"], first["licence"], first["url"], sep="\t", flush=True)  # or a closed pipe is late

@@ -84,7 +84,8 @@ def principal_axes(frames, block=4096):
 
 
 def whitening(mean, D, E, epsilon):
-    """What principal_axes returns -> Whitening."""
+    """What principal_axes returns -> Whitening. ValueError if epsilon is negative."""
+    require(epsilon >= 0, f"epsilon must not be negative, and is {epsilon:g}")
     offset = epsilon * D.mean()
     gain = np.zeros_like(D)
     np.divide(1, np.sqrt(D + offset), out=gain, where=D + offset > 1e-10 * D.mean())
