@@ -399,6 +399,7 @@ def test_the_row_is_the_network_folded(cheap, monkeypatch):  # noqa: F811
     start, x = convnet.init_params(rng, hidden=256), rng.standard_normal((4, 32, 32, 3), dtype=np.float32)
     z, W_3 = convnet.forward(to_device(start), to_device(x))[1]["linear_3"]
     assert 0.5 < to_host(z @ W_3).std() < 1.5
+    assert start["W_4"].shape == (256, 10)
 
 
 def test_augmented_images_are_windows_of_the_mirrored_image_half_of_them_flipped():

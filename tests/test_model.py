@@ -170,6 +170,8 @@ def test_init_reconstructs_from_the_start(shape, size):
     params = init_params(rng, shape)
     norms = np.sqrt((params["W_d"] ** 2).sum(tuple(range(len(shape) - 1))))
     np.testing.assert_allclose(norms, 1, rtol=1e-5)
+    scale = 0.5 if size == 1 else 2 * 3 / 64
+    np.testing.assert_allclose(params["W_e"], scale * params["W_d"], rtol=1e-6)
     assert statistics(to_device(params), to_device(x), Config(size=size))["reconstruction"] < 0.9
 
 
