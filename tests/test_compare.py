@@ -273,7 +273,7 @@ def test_every_option_of_a_training_reaches_it():
                 zero = getattr(METHODS[name].config, weight, None) == 0
                 assert (getattr(config, weight, None) == 0) == zero, words
     assert runs[0].configs == {}  # what was not said stays as METHODS has it
-    with pytest.raises(ValueError, match="--filters must be a multiple of 4, the group of .*, not 6"):
+    with pytest.raises(ValueError, match=r"--filters must be a multiple of 4, the group of .*, not 6"):
         command.configurations({"filters": 6})
     both = command.configurations({"alpha": 7.0, "filters": 8, "labels": 50})
     assert both["layer1"] == replace(METHODS["layer1"].config, alpha=7, filters=8) and "layer2" not in both
