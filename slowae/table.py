@@ -70,7 +70,7 @@ def table(results, *tasks):
     columns = [["representation", *titles.values()]]
     for measure, task in product(MEASURES, tasks):
         records = [score(results, name, task, measure) for name in titles]
-        seeds = [" ".join(map(number, record["seeds"])) if len(record["seeds"]) > 1 else "" for record in records]
+        seeds = [" ".join(map(number, record["seeds"])) if len(set(record["seeds"])) > 1 else "" for record in records]
         columns.append([f"{NAMES[measure]}, {TASKS[task]}", *(number(record["value"]) for record in records)])
         columns.append(["of each seed", *seeds])
         columns.append(["95 %", *map(between, records)])
