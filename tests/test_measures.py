@@ -102,6 +102,10 @@ def test_filters_are_alike_after_a_shift_and_so_are_groups_of_such():
     padded = np.pad(pattern, ((8, 8), (8, 8), (0, 0)))
     best = max((padded[i : i + 9, j : j + 9] * other).sum() for i, j in np.ndindex(17, 17))
     assert similarity[0, 2] == pytest.approx(best / np.linalg.norm(pattern) / np.linalg.norm(other))
+    ends = np.zeros((2, 9, 9, 3))  # the largest shift brings one end upon the other, and not upon both
+    ends[:, 0], ends[:, -1] = 1, [[[1]], [[-1]]]
+    for turned in (ends, ends.swapaxes(1, 2)):
+        assert measures.filter_similarity(np.stack([*turned], -1))[0, 1] == pytest.approx(0.5)
     within, between = measures.group_similarity(rng.standard_normal((5, 5, 3, 4)).repeat(4, axis=-1), 4)
     assert within == pytest.approx(1) and between < 0.6
 
