@@ -53,6 +53,7 @@ def test_a_python_that_is_too_old_is_named_and_so_is_one_that_will_do(monkeypatc
         ("--video .", ". holds no video; known endings are"),
         ("--video=", "argument --video: is empty: give a file or a folder"),
         ("fetch --out=", "argument --out: is empty: give a file or a folder"),
+        ("patches --filters 6", "--filters must be a multiple of 4, the group of patches, not 6"),
     ],
 )
 def test_words_that_make_no_sense_get_a_sentence(empty, capsys, words, sentence):

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from slowae.checks import require
+
 
 def called():
     """How the program was called: as the installed command or else by python -m."""
@@ -31,6 +33,11 @@ def path(word):
     if not word:
         raise argparse.ArgumentTypeError("is empty: give a file or a folder")
     return Path(word).expanduser()  # no shell does it behind a =
+
+
+def require_groups(filters, group, whose):
+    """ValueError unless so many filters are whole pool groups."""
+    require(filters % group == 0, f"--filters must be a multiple of {group}, the group of {whose}, not {filters}")
 
 
 # Every number of every command: its range, and what it is. Its default stands in a dataclass.

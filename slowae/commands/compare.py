@@ -8,7 +8,7 @@ import numpy as np
 
 from slowae import environment, files, model, processes, report, table
 from slowae.checks import require
-from slowae.commands import add_options, given, said, say
+from slowae.commands import add_options, given, require_groups, said, say
 from slowae.data import cifar, scenes, sources, video, whitening
 from slowae.judging import Fold, judge
 from slowae.methods import FIRST, LABELLED, METHODS, SECOND, Data, Run, coherent
@@ -89,8 +89,7 @@ def configurations(changes):
         if new:
             configs[name] = replace(config, **new)
         if "filters" in new:
-            whole = new["filters"] % config.group == 0
-            require(whole, f"--filters must be a multiple of {config.group}, the group of {name}, not {new['filters']}")
+            require_groups(new["filters"], config.group, name)
     return configs
 
 

@@ -65,7 +65,7 @@ def longest(scenes):
 
 def run(args):
     settings = compare.settings_of(args, SETTINGS)
-    folder = (settings.video or sources.data_dir() / "video").expanduser()
+    folder = settings.video or sources.data_dir() / "video"
     require(folder.exists(), f"{folder}: no such file or folder; run {called()} fetch first, or give --video")
     settings = replace(settings, video=folder)
     with files.claim(settings.out):

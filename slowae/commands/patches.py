@@ -7,7 +7,7 @@ import numpy as np
 
 from slowae import environment, files, model, patch_banks, plots
 from slowae.backend import to_device
-from slowae.commands import add_options, said, say
+from slowae.commands import add_options, require_groups, said, say
 from slowae.data import film_patches, patches, scenes, sources, whitening
 from slowae.methods import Run
 
@@ -46,6 +46,7 @@ def add_arguments(parser):
 def run(args):
     settings, paths = said(args, Settings()), sources.find_videos(getattr(args, "video", None))
     configs, out, begun = settings.configs, args.out, time.perf_counter()
+    require_groups(settings.filters, patch_banks.GROUP, "patches")
     with files.claim(out):
         x, tested, whiten, data = load(paths, settings)
         shared = {name: getattr(settings, name) for name in ("steps", "batch", "rate", "bias_rate", "seed")}

@@ -23,10 +23,14 @@ def pixels(params, frames):
     return frames.astype(np.float32)
 
 
+def centred(z):
+    """Codes (N, H, W, C) -> the same, each one's own mean taken away."""
+    return z - z.mean((1, 2, 3), keepdims=True)
+
+
 def pixels_centred(params, frames):
     """pixels, each frame's own mean taken away."""
-    z = pixels(params, frames)
-    return z - z.mean((1, 2, 3), keepdims=True)
+    return centred(pixels(params, frames))
 
 
 def colour_histogram(params, frames, bins=8):
@@ -49,7 +53,7 @@ def fit_zca_own(data, config, run):
 def zca(params, frames):
     """Whitened frames (N, 32, 32, 3) float32; each one's own mean is taken away where "centre" of params says so."""
     z = in_blocks(whitening.Whitening(to_device(params["mean"]), to_device(params["matrix"])), frames)
-    return z - z.mean((1, 2, 3), keepdims=True) if params.get("centre") else z
+    return centred(z) if params.get("centre") else z
 
 
 @dataclass(frozen=True)
