@@ -169,7 +169,7 @@ def find_cuts(answer, solution):
 
 def colour_histogram(answer, solution):
     some = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
-    for bins in (8, 5):
+    for bins in (16, 5):
         check(answer, solution, "histogram", case=f"bins = {bins}", params={}, frames=some, bins=bins)
 
 

@@ -65,7 +65,12 @@ def execute(path):
     }
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if is_read_by_all(output)]
+            outputs, cell.outputs = filter(is_read_by_all, cell.outputs), []
+            for output in outputs:
+                if cell.outputs and output.output_type == cell.outputs[-1].output_type == "stream":
+                    cell.outputs[-1].text += output.text  # what a slow cell printed in parts
+                else:
+                    cell.outputs.append(output)
     nbformat.write(notebook, path)
     print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e3:.0f} kB")
 

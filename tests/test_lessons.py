@@ -213,6 +213,7 @@ def test_can_be_read_where_it_is_stored(path):
     assert not [o for o in outputs if "widget" in "".join(o.get("data", {}))], "a slider shows as text only"
     figures = [o["data"] for o in outputs if "<Figure" in "".join(o.get("data", {}).get("text/plain", ""))]
     assert all("image/png" in data for data in figures), "a figure shows as text only"
+    assert " at 0x" not in path.read_text(encoding="utf-8"), "an object shows as its address: end the cell with ;"
     for cell in code:
         if shown := re.fullmatch(r"exercises\.solution\((\w+)\.(\w+)\)", "".join(cell["source"])):
             function = getattr(importlib.import_module(f"slowae.{shown[1]}"), shown[2])

@@ -82,7 +82,7 @@ def test_every_row_fits_encodes_and_describes_itself(name, trained):
         assert z.shape == ((16, 4, 4, 64) if "centre" in params else (16, 16, 16, 16))
         np.testing.assert_allclose(encoded_by_hand(params, data.frames[:2]), z[:2], rtol=1e-3, atol=1e-4)
     else:
-        shapes = {"colour_histogram": (512,), "subspace": (16, 16, 16), "unitary": (16, 16, 32)}
+        shapes = {"colour_histogram": (4096,), "subspace": (16, 16, 16), "unitary": (16, 16, 32)}
         shapes["sfa"] = np.shape(params.get("slowness"))  # the frames vary in few directions
         assert z.shape[1:] == shapes.get(name, z.shape[1:])
     if name in LABELLED:
@@ -271,7 +271,7 @@ def test_controls_by_hand():
     for n, y, x in np.ndindex(7, 8, 8):
         red, green, blue = frames[n, y, x].astype(int) // 32
         expected[n, 64 * red + 8 * green + blue] += 1
-    np.testing.assert_array_equal(controls.colour_histogram({}, frames), expected)
+    np.testing.assert_array_equal(controls.colour_histogram({}, frames, bins=8), expected)
 
 
 @pytest.mark.parametrize(("measure", "place"), [("moving_map", 5), ("class_auc", 2)])

@@ -33,7 +33,7 @@ def pixels_centred(params, frames):
     return centred(pixels(params, frames))
 
 
-def colour_histogram(params, frames, bins=8):
+def colour_histogram(params, frames, bins=16):
     """frames (N, H, W, 3) uint8 -> the joint histogram of red, green and blue (N, bins^3), float32."""
     level = frames.astype(np.int64) * bins // 256
     index = (level[..., 0] * bins + level[..., 1]) * bins + level[..., 2]
