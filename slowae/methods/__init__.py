@@ -50,7 +50,7 @@ METHODS = {
     "alpha0": _layer("alpha = 0", replace(FIRST, alpha=0.0)),
     "beta0": _layer("beta = 0", replace(FIRST, beta=0.0)),
     "layer1": _layer("layer 1", FIRST),
-    "group_sparse": _layer("group sparsity", replace(FIRST, alpha=1.0, beta=0.0, group_sparsity=1.0)),
+    "group_sparse": _layer("group sparsity", replace(FIRST, alpha=1.0, beta=0.0, group_sparsity=0.5)),
     "acceleration": _layer("acceleration", replace(FIRST, beta=0.0, acceleration=24.0)),
     "beta0_2": _layer("beta = 0, 2 layers", replace(SECOND, beta=0.0), "beta0"),
     "layer2": _layer("layer 2", SECOND, "layer1"),
