@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from slowae import files, judging, model, patch_banks, plots, report, retrieval,
 from slowae.__main__ import main, parse
 from slowae.commands import compare as command
 from slowae.commands import paper
-from slowae.data import cifar, scenes, video
+from slowae.data import cifar, scenes, sources, video
 from slowae.methods import METHODS, Run, controls
 
 ROWS = "pixels zca random layer1 layer2".split()
@@ -357,6 +358,13 @@ def test_films_of_little_use_still_make_a_table(films, capsys, count, frames, wo
     assert sentence in printed.out and "Traceback" not in printed.err
     assert all(record["low"] is None for record in found["scores"] + found["differences"])
     assert value(found, "oracle") == 1 and 0 <= value(found, "chance") <= 1 + 1e-9
+
+
+def test_films_of_one_place_are_one_unit(work, monkeypatch):
+    write_films(Path("films"), count=2, first=6)
+    monkeypatch.setattr(sources, "place", lambda path: "house" if path.name in ("0.mkv", "7.mkv") else "")
+    found = compare("--methods", "pixels", "--folds", 2, "--out", "places")["tasks"]["temporal"]
+    assert (found["queries"], found["units"], found["what"]) == (16, 7, "places")
 
 
 def test_windows_of_one_shot_are_one_unit(films, monkeypatch):
