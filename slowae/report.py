@@ -69,10 +69,8 @@ def results(rows, folds, parted, moving):
     """{name: Row}, the queries that move -> what results.json says of scores: names are the same whatever was asked."""
     how = parted[0][1]
     records, differences, tasks = _limits(folds, moving), [], {}
-    placed = any(s.place != s.video for parts, _ in parted for s in parts["test"])
-    of_films = "shots" if how.by != "video" else "places" if placed else "videos"
     for task, some in next(iter(rows.values())).retrievals.items():
-        what = "images" if task == "class" else of_films
+        what = "images" if task == "class" else "shots" if how.by == "time" else f"{how.by}s"
         tasks[task] = {"queries": len(some[0].found), "units": some[0].groups, "what": what}
         for measure in scores.MEASURES:
             of_rows, of_pairs = _compared(rows, task, measure)

@@ -12,7 +12,7 @@ ABSENT = {"value": None, "low": None, "high": None, "seeds": []}  # the score of
 def describe(parted, fps):
     """What was read from the films, before anything is trained."""
     how = parted[0][1]
-    reason = {"video": "", "shot": "; too few videos", "time": "; too few shots"}[how.by]
+    reason = {"shot": "; too few videos", "time": "; too few shots"}.get(how.by, "")
     folds = f", {len(parted)} folds" if len(parted) > 1 else ""
     lines = [f"{how.videos} videos, {how.shots} shots; split by {how.by}{reason}{folds}"]
     for part, some in parted[0][0].items():

@@ -188,7 +188,7 @@ def homes(parts, unit):
 def test_videos_of_one_place_stay_together():
     scenes = [scene(f"{i}", place=f"place {i // 3}" if i < 12 else "") for i in range(24)]
     for parts, how in [scenes_.split_scenes(scenes), *scenes_.fold_scenes(scenes, 3)]:
-        assert how == ("video", 24, 24) and len(homes(parts, "place")) == 4 + 12
+        assert how == ("place", 24, 24) and len(homes(parts, "place")) == 4 + 12
         assert sum(map(len, parts.values())) == 24
     assert scenes_.split_scenes(scenes[:12])[1].by == "shot"  # of four places
 

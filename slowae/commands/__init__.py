@@ -44,7 +44,7 @@ def require_groups(filters, group, whose):
 OPTIONS = {
     "fps": (float, 1e-3, 1e4, "frames a second that count as adjacent"),
     "tiles": (int, 1, 64, "N x N windows of 32 x 32 a frame; by default 4 if the video is short, else 1"),
-    "folds": (int, 1, 100, "parts by video, each tested once"),
+    "folds": (int, 1, 100, "parts by video or place, each tested once"),
     "seeds": (int, 1, 100, "trainings of each row, from --seed on"),
     "distractors": (int, 0, 10**7, "frames of the training films that make a second, larger gallery"),
     "steps": (int, 1, 10**9, "of each training; ConvNets take epochs"),

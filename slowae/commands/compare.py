@@ -115,7 +115,7 @@ def make_fold(parts, how, settings, images):
     whiten = whitening.kept_whitening(settings.out / "cache", frames, settings.epsilon, settings.resume)
     data = Data(frames, pairs, whiten, parts["validation"], images and images["train"])
     tested, scene = scenes.retrieval_frames(parts["test"])
-    units = np.array([s.place if how.by == "video" else f"{s.video} {s.shot}" for s in parts["test"]])
+    units = np.array([s.place if how.by in ("place", "video") else f"{s.video} {s.shot}" for s in parts["test"]])
     return Fold(data, tested, scene, units[scene], np.array([scenes.motion(s) for s in parts["test"]]))
 
 

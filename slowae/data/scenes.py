@@ -19,7 +19,7 @@ LONGEST = 40  # frames of a scene, at most, that evaluation sees
 SHARES = {"train": 0.65, "validation": 0.15, "test": 0.20}  # of the frames
 ENOUGH = 6  # places, or shots, to be shared out whole
 PLACE, SHOT = attrgetter("place"), attrgetter("video", "shot")
-Split = namedtuple("Split", "by videos shots")  # by "video" (or place), "shot" or "time"; how many videos and shots
+Split = namedtuple("Split", "by videos shots")  # by "place", "video", "shot" or "time"; how many videos and shots
 
 
 @dataclass
@@ -127,12 +127,13 @@ def _split_time(scenes):
 def split_scenes(scenes):
     """Scenes -> {"train": ..., "validation": ..., "test": ...} as the material allows, and the Split that says how.
 
-    By video, and those of one place stay together; with fewer than six places by shot; with fewer shots, too, by time.
+    By video, or by place where several are of one; with fewer than six places by shot; with fewer shots, too, by time.
     ValueError if a part is empty.
     """
     videos, shots = len({scene.video for scene in scenes}), len(set(map(SHOT, scenes)))
     if len(set(map(PLACE, scenes))) >= ENOUGH:
-        by, parts = "video", _share_out(scenes, PLACE, SHARES)
+        placed = any(scene.place != scene.video for scene in scenes)
+        by, parts = "place" if placed else "video", _share_out(scenes, PLACE, SHARES)
     elif shots >= ENOUGH:
         by, parts = "shot", _share_out(scenes, SHOT, SHARES)
     else:
