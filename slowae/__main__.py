@@ -14,7 +14,7 @@ COMMANDS = {
     "compare": "representations of real video, trained where they learn, in one table; the main job",
     "plane": "Eq. 1 unrolls the views of a turning toy plane (Figure 1)",
     "patches": "what Eq. 2, SFA, subspaces and unitary pairs learn from movie patches (Figure 2)",
-    "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 3 to 7); hours",
+    "paper": "two layers, retrieval in video and in CIFAR-10 (Figures 4 to 7); hours",
     "fetch": "download the larger corpus of licence-clean video, checksums verified",
 }
 OLDEST = (3, 11)  # Python; as requires-python in pyproject.toml, which nothing reads in a clone

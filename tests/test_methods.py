@@ -118,7 +118,7 @@ def test_whatever_a_fit_is_given_is_in_the_names_of_its_files(tmp_path, monkeypa
     data, run = make_data(), Run(steps=1, batch=2, out=tmp_path)
     scene, whiten = data.validation[0], data.whiten
     runs = {"steps": 2, "batch": 3, "rate": 2e-4, "optimizer": "sgd", "bias_rate": 0.5, "seed": 1}
-    changes = [({}, {}), ({"configs": {"layer1": FIRST}}, {}), ({"configs": {"toy": sfa.Config(axes=3)}}, {})]
+    changes = [({}, {}), ({"configs": {"layer1": replace(FIRST, beta=2.0)}}, {}), ({"configs": {"toy": sfa.Config(axes=3)}}, {})]
     changes += [({name: value}, {}) for name, value in runs.items()]
     changes += [({}, {"whiten": replace(whiten, **{n: 2 * getattr(whiten, n)})}) for n in ("mean", "matrix", "epsilon")]
     changes += [({}, {"labelled": images}) for images in ((IMAGES[1:], LABELS[1:]), (IMAGES, LABELS[::-1]), None)]
@@ -128,6 +128,10 @@ def test_whatever_a_fit_is_given_is_in_the_names_of_its_files(tmp_path, monkeypa
         for _ in range(2):
             replace(run, **other, _fitted={}).fitted("toy", replace(data, **parts))
         assert len(list(tmp_path.iterdir())) == 2 * i, (other, parts.keys())
+    other = METHODS["layer1"]._replace(config=replace(FIRST, beta=3.0))  # a default below, changed in the code
+    monkeypatch.setitem(METHODS, "layer1", other)
+    run.fitted("toy", data)
+    assert len(list(tmp_path.iterdir())) == 2 * i + 2
 
 
 def test_a_row_is_given_what_it_uses_and_its_files_depend_on_no_more(tmp_path, monkeypatch):
@@ -140,10 +144,10 @@ def test_a_row_is_given_what_it_uses_and_its_files_depend_on_no_more(tmp_path, m
 
     run, data = Run(out=tmp_path, configs={"toy": 1, "layer1": FIRST, "sfa": sfa.Config()}), make_data()
     for uses, expected in {
-        ("labels",): (0, True, ["toy"]),
-        ("layer2",): (16, False, ["layer1", "toy"]),
-        ("film", "supervised2"): (16, True, ["toy"]),
-        ("film",): (16, False, ["toy"]),
+        ("labels",): (0, True, []),
+        ("layer2",): (16, False, ["layer1", "layer2"]),
+        ("film", "supervised2"): (16, True, ["supervised2", "zca_own"]),
+        ("film",): (16, False, []),
     }.items():
         monkeypatch.setitem(METHODS, "toy", Method("toy", fit, None, uses=uses))
         run.fitted("toy", data)

@@ -1,4 +1,4 @@
-"""Figures 3 to 7: `compare` with every row, on the corpus of `fetch` and CIFAR-10, and the map of alpha x beta."""
+"""Figures 4 to 7: `compare` with every row, on the corpus of `fetch` and CIFAR-10, and the map of alpha x beta."""
 
 from dataclasses import replace
 from functools import partial

@@ -43,8 +43,8 @@ class Run:
         require(self.uses is None or name in self.uses, f"{self.name} uses {name}: say so in its row's `uses`")
         method, uses = methods.METHODS[name], reach(name)
         data = data.only(uses)
-        configs = {row: value for row, value in self.configs.items() if row in {name, *uses}}
-        config = config or configs.get(name, method.config)
+        config = config or self.configs.get(name, method.config)
+        configs = {row: self.configs.get(row, methods.METHODS[row].config) for row in uses & set(methods.METHODS)}
         depends = {"config": config, "configs": configs, "data": data.checksum}
         run = replace(self, configs=configs, uses=uses, _depends=()).named(name, depends)
         if run._key not in self._fitted:
