@@ -406,6 +406,15 @@ def images(tmp_path, monkeypatch):
         (tmp_path / cifar.FOLDER / name).write_bytes(records.tobytes())
 
 
+def test_figure_4_shows_long_scenes_of_other_places_that_move():
+    def scene(video, place, *levels):
+        frames = np.ones((1, 32, 32, 3), np.uint8) * np.array(levels, np.uint8)[:, None, None, None]
+        return scenes.Scene(video, 0, 1, 0, frames, place)
+
+    tested = [scene("moves", "a", 5, 9), scene("still", "a", 5, 5), scene("long", "b", 5, 5, 5)]
+    assert [name for name, _ in paper.longest(tested)] == ["long", "moves"]
+
+
 def test_the_paper_compares_classes_too(work, images, tmp_path, monkeypatch):
     for name, small in {"ALPHAS": (0.5, 1.0), "BETAS": (2.0,), "GRID_STEPS": 1}.items():
         monkeypatch.setattr(paper, name, small)

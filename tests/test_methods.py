@@ -118,7 +118,11 @@ def test_whatever_a_fit_is_given_is_in_the_names_of_its_files(tmp_path, monkeypa
     data, run = make_data(), Run(steps=1, batch=2, out=tmp_path)
     scene, whiten = data.validation[0], data.whiten
     runs = {"steps": 2, "batch": 3, "rate": 2e-4, "optimizer": "sgd", "bias_rate": 0.5, "seed": 1}
-    changes = [({}, {}), ({"configs": {"layer1": replace(FIRST, beta=2.0)}}, {}), ({"configs": {"toy": sfa.Config(axes=3)}}, {})]
+    changes = [
+        ({}, {}),
+        ({"configs": {"layer1": replace(FIRST, beta=2.0)}}, {}),
+        ({"configs": {"toy": sfa.Config(axes=3)}}, {}),
+    ]
     changes += [({name: value}, {}) for name, value in runs.items()]
     changes += [({}, {"whiten": replace(whiten, **{n: 2 * getattr(whiten, n)})}) for n in ("mean", "matrix", "epsilon")]
     changes += [({}, {"labelled": images}) for images in ((IMAGES[1:], LABELS[1:]), (IMAGES, LABELS[::-1]), None)]

@@ -9,7 +9,7 @@ import numpy as np
 from slowae import files, plots, table
 from slowae.checks import require
 from slowae.commands import called, compare, say
-from slowae.data import sources
+from slowae.data import scenes, sources
 from slowae.methods import METHODS
 from slowae.plots import paper as figures
 
@@ -57,10 +57,12 @@ def grid(fold, settings):
     return {"alpha": ALPHAS, "beta": BETAS} | {title: values.tolist() for title, values in maps.items()}
 
 
-def longest(scenes):
-    """The longest scene of each of six videos, those of the longest scenes -> [(video, frames), ...]."""
-    of_each = {scene.video: scene.sampled for scene in sorted(scenes, key=lambda scene: len(scene.sampled))}
-    return sorted(of_each.items(), key=lambda item: -len(item[1]))[:6]
+def longest(tested):
+    """A scene of each of six places, the longest, or of equally long ones the liveliest -> [(video, frames), ...]."""
+    first = {}
+    for scene in sorted(tested, key=lambda scene: (len(scene.sampled), scenes.motion(scene)), reverse=True):
+        first.setdefault(scene.place, (scene.video, scene.sampled))
+    return list(first.values())[:6]
 
 
 def run(args):

@@ -13,7 +13,7 @@ def scenes(rows, columns=12):
     shown = {}
     for name, frames in rows:
         picks = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
-        shown[f"{name}\n{len(frames)} frames"] = frames[picks]
+        shown[f"{name[:30]}\n{len(frames)} frames"] = frames[picks]
     return frame_rows(shown)[0]
 
 
