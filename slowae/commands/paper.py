@@ -18,7 +18,6 @@ SETTINGS = compare.Settings(
     classes=True,
     folds=3,
     seeds=3,
-    distractors=6000,
     epsilon=1.0,
     training={"rate": 2e-3},
     rows={"epochs": 8},
