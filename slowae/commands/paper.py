@@ -14,13 +14,7 @@ from slowae.methods import METHODS
 from slowae.plots import paper as figures
 
 SETTINGS = compare.Settings(
-    methods=tuple(METHODS),
-    classes=True,
-    folds=3,
-    seeds=3,
-    epsilon=1.0,
-    training={"rate": 2e-3},
-    rows={"epochs": 8},
+    methods=tuple(METHODS), classes=True, folds=3, seeds=3, epsilon=1.0, training={"rate": 2e-3}, rows={"epochs": 8}
 )
 GRID_STEPS = 800
 ALPHAS, BETAS = (1.5, 3.0, 6.0), (0.0, 6.0, 12.0, 24.0)
