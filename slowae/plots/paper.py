@@ -67,7 +67,7 @@ def standings(rows, kinds, task):
             axes.errorbar(x[0], y[0], *spread[::-1], color=colour, linewidth=0.8, alpha=0.4)
         axes.plot(x[0], y[0], shape, color=colour)
     low, high = axes.set_ylim(axes.get_ylim())
-    line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.5}
+    line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "relpos": (0, 0.5)}  # to the left end of a name
     for title, point, y in zip(rows, points, _spread((points[:, 1] - low) / (high - low), apart=0.028), strict=True):
         axes.annotate(title, point, (1.02, y), textcoords="axes fraction", fontsize=8, va="center",
                       annotation_clip=False, arrowprops=line)  # fmt: skip
