@@ -141,7 +141,7 @@ def compare(settings):
 def used(settings, run):
     """The settings, as numbers and words, without what only says where things are."""
     own = {name: value for name, value in vars(settings).items() if name not in ("video", "out", "resume", "training")}
-    configs = {name: run.configs.get(name, METHODS[name].config) for name in settings.methods}
+    configs = {name: run.config(name) for name in settings.methods}
     own["configs"] = {name: asdict(config) for name, config in configs.items() if config}
     return own | {name: getattr(run, name) for name in TRAINING}
 

@@ -41,9 +41,8 @@ def grid(fold, settings):
     titles = {"temporal_auc": "temporal AUC, validation videos", "class_auc": "class AUC, training images"}
     maps = {title: np.empty((len(ALPHAS), len(BETAS))) for title in titles.values()}
     run = replace(settings.run(), steps=GRID_STEPS)
-    layer1 = run.configs.get("layer1", METHODS["layer1"].config)
     for (i, alpha), (j, beta) in product(enumerate(ALPHAS), enumerate(BETAS)):
-        params = run.fitted("layer1", fold.data, replace(layer1, alpha=alpha, beta=beta))
+        params = run.fitted("layer1", fold.data, replace(run.config("layer1"), alpha=alpha, beta=beta))
         measured = fold.data.validate(partial(METHODS["layer1"].encode, params))
         for measure, title in titles.items():
             maps[title][i, j] = measured[measure]

@@ -38,13 +38,17 @@ class Run:
         settings = {key: getattr(self, key) for key in "steps batch rate optimizer seed bias_rate".split()}
         return replace(self, name=name, _depends=(*self._depends, name, settings, depends))
 
+    def config(self, name):
+        """The configuration of row `name`: of `configs`, else of METHODS."""
+        return self.configs.get(name, methods.METHODS[name].config)
+
     def fitted(self, name, data, config=None):
         """The parameters of row `name`, trained or cached."""
         require(self.uses is None or name in self.uses, f"{self.name} uses {name}: say so in its row's `uses`")
         method, uses = methods.METHODS[name], reach(name)
         data = data.only(uses)
-        config = config or self.configs.get(name, method.config)
-        configs = {row: self.configs.get(row, methods.METHODS[row].config) for row in uses & set(methods.METHODS)}
+        config = config or self.config(name)
+        configs = {row: self.config(row) for row in uses & set(methods.METHODS)}
         depends = {"config": config, "configs": configs, "data": data.checksum}
         run = replace(self, configs=configs, uses=uses, _depends=()).named(name, depends)
         if run._key not in self._fitted:
